@@ -1,0 +1,203 @@
+"""Diffs to the bytes that are stored, and back.
+
+A member is a head of twelve bytes and a body::
+
+    byte 0       format (high four bits, now 1), then a bit each for "foreign row" and "actor", then the action
+    bytes 1-7    version, big-endian
+    bytes 8-11   nonce: with the version the diff's id
+    body         msgpack objects, one behind the other:
+                 model and pk, only where the row isn't the one that the feed is named after;
+                 the actor, only where there is one; the data (a deletion without any has none)
+
+The head can be read without msgpack, also by a Lua script. Dates, date-times and UUIDs are stored in binary form
+(msgpack extension types 1 to 4) and read as the text that Django's JSON serializer gives them, save that
+microseconds are kept.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import os
+import uuid
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import msgpack
+
+from .diff import CREATE, DELETE, UPDATE, Action
+from .errors import MemberError, SerializationError
+
+FORMAT = 1
+HEAD_LENGTH = 12
+MAX_VERSION = 2**56 - 1
+MAX_SAFE_INTEGER = 2**53 - 1
+
+_ACTIONS: tuple[Action, ...] = (CREATE, UPDATE, DELETE)
+_FOREIGN = 0b1000
+_ACTOR = 0b0100
+_ACTION_BITS = 0b0011
+
+_AWARE, _NAIVE, _DATE, _UUID = 1, 2, 3, 4
+_UNIX = dt.datetime(1970, 1, 1)
+_UNIX_UTC = _UNIX.replace(tzinfo=dt.timezone.utc)
+_MICROSECOND = dt.timedelta(microseconds=1)
+_UNIX_DAY = _UNIX.toordinal()
+
+
+class Row(NamedTuple):
+    """An object: which model, and which primary key in the form of Django's serializers."""
+
+    model: str
+    pk: Any
+
+
+class Change(NamedTuple):
+    """What a member says."""
+
+    id: str
+    action: Action
+    version: int
+    row: Row | None
+    """Whose change it is; ``None``: the object that the feed is named after."""
+    actor: str | None
+    data: Mapping[str, Any]
+
+
+def new_nonce() -> bytes:
+    """Four random bytes: two changes with the same version stay two diffs."""
+    return os.urandom(4)
+
+
+def diff_id(version: int, nonce: bytes) -> str:
+    """A diff's id: 22 hexadecimal digits."""
+    return version.to_bytes(7, "big").hex() + nonce.hex()
+
+
+class Encoder:
+    """Makes the members of one change: each feed gets its own, with the same id and the same data.
+
+    Args:
+        action: what happened.
+        version: orders the changes of a row; 0 to 2**56 - 1.
+        nonce: four bytes, see `new_nonce`.
+        data: field names to values: ``None``, bool, int within ±2**53, float, str, list, dict with text keys,
+            datetime, date, UUID.
+        actor: who did it, or ``None``.
+
+    Raises:
+        SerializationError: `data` holds something else.
+    """
+
+    def __init__(
+        self, action: Action, version: int, nonce: bytes, data: Mapping[str, Any], actor: str | None = None
+    ) -> None:
+        self._bits = FORMAT << 4 | _ACTIONS.index(action) | (_ACTOR if actor is not None else 0)
+        self._identity = version.to_bytes(7, "big") + nonce
+        self._rest = b"" if actor is None else _pack(actor)
+        if data or action != DELETE:
+            self._rest += _pack(data)
+
+    def own(self) -> bytes:
+        """The member for the feed that is named after the changed object."""
+        return bytes((self._bits,)) + self._identity + self._rest
+
+    def foreign(self, row: Row) -> bytes:
+        """The member for any other feed.
+
+        Args:
+            row: the changed object.
+        """
+        return bytes((self._bits | _FOREIGN,)) + self._identity + _pack(row.model) + _pack(row.pk) + self._rest
+
+
+def decode(member: bytes) -> Change:
+    """Read a member.
+
+    Raises:
+        MemberError: the bytes are damaged, or of a format that this release doesn't know.
+    """
+    if len(member) < HEAD_LENGTH or member[0] >> 4 != FORMAT or member[0] & _ACTION_BITS >= len(_ACTIONS):
+        raise MemberError("A stored diff is damaged or of an unknown format.")
+    bits = member[0]
+    objects = _unpack(member[HEAD_LENGTH:])
+    objects.reverse()
+    try:
+        row = Row(objects.pop(), objects.pop()) if bits & _FOREIGN else None
+        actor = objects.pop() if bits & _ACTOR else None
+        data = objects.pop() if objects or _ACTIONS[bits & _ACTION_BITS] != DELETE else {}
+    except IndexError:
+        raise MemberError("A stored diff is cut short.") from None
+    if objects or not isinstance(data, dict) or (row is not None and not isinstance(row.model, str)):
+        raise MemberError("A stored diff is damaged.")
+    return Change(
+        id=member[1:HEAD_LENGTH].hex(),
+        action=_ACTIONS[bits & _ACTION_BITS],
+        version=int.from_bytes(member[1:8], "big"),
+        row=row,
+        actor=actor,
+        data=data,
+    )
+
+
+def timestamp_text(value: dt.datetime) -> str:
+    """ISO 8601 as Django's JSON serializer writes it, without cutting microseconds off."""
+    text = value.isoformat(timespec="milliseconds" if value.microsecond % 1000 == 0 != value.microsecond else "auto")
+    return text.removesuffix("+00:00") + "Z" if text.endswith("+00:00") else text
+
+
+def _pack(value: Any) -> bytes:
+    try:
+        packed: bytes = msgpack.packb(value, default=_pack_extension)
+    except SerializationError:
+        raise
+    except (TypeError, ValueError, OverflowError) as error:
+        raise SerializationError(f"A diff can't hold this value: {error}") from error
+    return packed
+
+
+def _pack_extension(value: Any) -> msgpack.ExtType:
+    if isinstance(value, dt.datetime):
+        if value.utcoffset() is None:
+            return msgpack.ExtType(_NAIVE, _signed((value - _UNIX) // _MICROSECOND, 8))
+        return msgpack.ExtType(_AWARE, _signed((value - _UNIX_UTC) // _MICROSECOND, 8))
+    if isinstance(value, dt.date):
+        return msgpack.ExtType(_DATE, _signed(value.toordinal() - _UNIX_DAY, 4))
+    if isinstance(value, uuid.UUID):
+        return msgpack.ExtType(_UUID, value.bytes)
+    raise SerializationError(
+        f"A diff can't hold a {type(value).__module__}.{type(value).__qualname__}: turn it into text, a number, "
+        "a list or a dict."
+    )
+
+
+def _signed(number: int, length: int) -> bytes:
+    return number.to_bytes(length, "big", signed=True)
+
+
+def _render_extension(code: int, payload: bytes) -> str:
+    if code in (_AWARE, _NAIVE):
+        start = _UNIX_UTC if code == _AWARE else _UNIX
+        return timestamp_text(start + int.from_bytes(payload, "big", signed=True) * _MICROSECOND)
+    if code == _DATE:
+        return dt.date.fromordinal(int.from_bytes(payload, "big", signed=True) + _UNIX_DAY).isoformat()
+    if code == _UUID:
+        return str(uuid.UUID(bytes=bytes(payload)))
+    raise MemberError("A stored diff holds a value of an unknown kind.")
+
+
+_unpacker = functools.partial(msgpack.Unpacker, ext_hook=_render_extension, strict_map_key=True)
+
+
+def _unpack(body: bytes) -> list[Any]:
+    unpacker = _unpacker(max_buffer_size=max(len(body), 1))
+    unpacker.feed(body)
+    objects: list[Any] = []
+    end = 0
+    try:
+        while end < len(body):
+            objects.append(unpacker.unpack())
+            end = unpacker.tell()
+    except Exception as error:  # whatever a damaged member makes msgpack or a constructor raise
+        raise MemberError("A stored diff is damaged.") from error
+    return objects

@@ -1,0 +1,177 @@
+"""``DIFFS_SETTINGS``, typed and read live."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import difflib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from django.conf import settings as django_settings
+
+from .errors import ConfigurationError
+
+NAME = "DIFFS_SETTINGS"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong with one key."""
+
+    message: str
+    hint: str
+    unknown_key: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Key:
+    default: Any
+    takes: str
+    is_valid: Callable[[Any], bool]
+    convert: Callable[[Any], Any] = lambda value: value
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 10**9
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def is_age(value: Any) -> bool:
+    """Whether this is a length of time: positive seconds, or a positive ``timedelta``."""
+    return _is_number(value.total_seconds() if isinstance(value, dt.timedelta) else value)
+
+
+def microseconds(age: float | dt.timedelta) -> int:
+    """Whole microseconds of a number of seconds or a ``timedelta``."""
+    seconds = age.total_seconds() if isinstance(age, dt.timedelta) else age
+    return max(1, round(seconds * 1_000_000))
+
+
+def _is_prefix(value: Any) -> bool:
+    return isinstance(value, str) and bool(value) and not set(value) & set("{}")
+
+
+def _is_redis(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(key, str) for key in value)
+
+
+def _is_bool(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+_AGE = "a positive number of seconds, or a timedelta"
+_KEYS = {
+    "redis": _Key({}, "a dict: host, port, db, url, embedded or any other argument of redis.Redis", _is_redis),
+    "max_element_age": _Key(3600, _AGE, is_age, microseconds),
+    "use_transactions": _Key(True, "True or False", _is_bool),
+    "test_mode": _Key(False, "True or False", _is_bool),
+    "prefix": _Key("diffs", "text without braces", _is_prefix),
+    "max_bulk_diffs": _Key(10_000, "a positive whole number", _is_count),
+    "page_size": _Key(100, "a positive whole number", _is_count),
+    "max_page_size": _Key(1000, "a positive whole number", _is_count),
+    "max_feeds": _Key(50, "a positive whole number", _is_count),
+    "token_age": _Key(86_400, _AGE, is_age, microseconds),
+    "public_actors": _Key(False, "True or False", _is_bool),
+}
+
+
+def did_you_mean(name: str, known: Mapping[str, Any] | list[str]) -> str:
+    """Advice for an unknown name: the nearest known one, or all of them."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"Did you mean {near[0]!r}?" if near else f"Known are {', '.join(map(repr, sorted(known)))}."
+
+
+class Settings:
+    """The settings as they are now; nothing is copied, so that ``override_settings`` works."""
+
+    @property
+    def redis(self) -> dict[str, Any]:
+        """Where the server is: arguments of ``redis.Redis``, or ``url``, or ``embedded``."""
+        return dict(self._get("redis"))
+
+    @property
+    def max_element_age(self) -> int:
+        """How long a diff is kept where the model doesn't say otherwise, in microseconds."""
+        return int(self._get("max_element_age"))
+
+    @property
+    def use_transactions(self) -> bool:
+        """Whether diffs wait for the commit."""
+        return bool(self._get("use_transactions"))
+
+    @property
+    def test_mode(self) -> bool:
+        """Whether an in-process fake stands in for the server."""
+        return bool(self._get("test_mode"))
+
+    @property
+    def prefix(self) -> str:
+        """What all keys begin with."""
+        return str(self._get("prefix"))
+
+    @property
+    def max_bulk_diffs(self) -> int:
+        """The most objects of one bulk operation that get diffs; above it cursors are refused instead."""
+        return int(self._get("max_bulk_diffs"))
+
+    @property
+    def page_size(self) -> int:
+        """How many diffs the endpoint gives where the client names no limit."""
+        return min(int(self._get("page_size")), self.max_page_size)
+
+    @property
+    def max_page_size(self) -> int:
+        """The highest limit that a client may name."""
+        return int(self._get("max_page_size"))
+
+    @property
+    def max_feeds(self) -> int:
+        """The most feeds that one request may name."""
+        return int(self._get("max_feeds"))
+
+    @property
+    def token_age(self) -> int:
+        """How long a feed token is good, in microseconds."""
+        return int(self._get("token_age"))
+
+    @property
+    def public_actors(self) -> bool:
+        """Whether public feeds and feed tokens show who made a change."""
+        return bool(self._get("public_actors"))
+
+    def _get(self, name: str) -> Any:
+        key = _KEYS[name]
+        value = _raw().get(name, key.default)
+        if not key.is_valid(value):
+            raise ConfigurationError(f"{NAME}[{name!r}] takes {key.takes}.")
+        return key.convert(value)
+
+
+def _raw() -> Mapping[str, Any]:
+    raw = getattr(django_settings, NAME, {})
+    if not isinstance(raw, Mapping):
+        raise ConfigurationError(f"{NAME} takes a dict.")
+    return raw
+
+
+def problems() -> Iterator[Problem]:
+    """What is wrong with the settings, a problem each."""
+    try:
+        raw = _raw()
+    except ConfigurationError as error:
+        yield Problem(str(error), f"Write {NAME} = {{...}}.")
+        return
+    for name, value in raw.items():
+        if name not in _KEYS:
+            yield Problem(f"{NAME} has an unknown key {name!r}.", did_you_mean(str(name), _KEYS), unknown_key=True)
+        elif not _KEYS[name].is_valid(value):
+            yield Problem(
+                f"{NAME}[{name!r}] is a {type(value).__name__} or out of range.", f"It takes {_KEYS[name].takes}."
+            )
+
+
+settings = Settings()

@@ -1,0 +1,93 @@
+"""Names of feeds and keys: the only place that spells them.
+
+A feed's name is ``app.model`` or ``app.model:pk``. Its shard is a hash of the name, and the shard stands as a hash
+tag in front of everything else, so that no pk, whatever it holds, can move a key to another slot.
+"""
+
+from __future__ import annotations
+
+import binascii
+from collections.abc import Iterator
+from typing import NamedTuple
+
+SHARDS = tuple(f"{number:02x}" for number in range(64))
+
+
+class FeedName(NamedTuple):
+    """What a feed is called."""
+
+    model: str
+    """``"polls.question"``."""
+    pk: str | None = None
+    """Canonical text of the object's primary key; ``None`` for the model's own feed."""
+
+    def __str__(self) -> str:
+        return self.model if self.pk is None else f"{self.model}:{self.pk}"
+
+    @property
+    def shard(self) -> str:
+        """One of `SHARDS`."""
+        return SHARDS[binascii.crc32(str(self).encode("utf-8", "surrogatepass")) % len(SHARDS)]
+
+
+def parse_feed(text: str) -> FeedName:
+    """Read a feed's name: the model ends at the first colon."""
+    model, colon, pk = text.partition(":")
+    return FeedName(model, pk if colon else None)
+
+
+def join_pk(parts: list[str]) -> str:
+    """Canonical text of a composite primary key: its parts with commas between, commas and ``~`` escaped by ``~``."""
+    return ",".join(part.replace("~", "~~").replace(",", "~,") for part in parts)
+
+
+def split_pk(text: str) -> list[str]:
+    """Undo `join_pk`."""
+    parts = [""]
+    characters = iter(text)
+    for character in characters:
+        if character == ",":
+            parts.append("")
+        else:
+            parts[-1] += next(characters, "") if character == "~" else character
+    return parts
+
+
+class Keyspace(NamedTuple):
+    """Redis keys under a prefix."""
+
+    prefix: str
+
+    def meta(self, shard: str) -> str:
+        """The hash with the shard's epoch, clock, floors and windows."""
+        return f"{self.prefix}:{{{shard}}}:meta"
+
+    def feed(self, name: FeedName) -> str:
+        """The sorted set with the feed's diffs; also the channel on which its news are published."""
+        return f"{self.prefix}:{{{name.shard}}}:feed:{name}"
+
+    def floor(self, name: FeedName) -> str:
+        """The feed's own floor."""
+        return f"{self.prefix}:{{{name.shard}}}:floor:{name}"
+
+    def feed_pattern(self, model: str | None = None) -> Iterator[str]:
+        """Glob patterns that together match the keys of all feeds, or of one model's (exactly: `feed_of_key`)."""
+        prefix = _escape(self.prefix)
+        if model is None:
+            yield f"{prefix}:{{??}}:feed:*"
+        else:
+            yield f"{prefix}:{{??}}:feed:{_escape(model)}:*"
+            yield f"{prefix}:{{??}}:feed:{_escape(model)}"
+
+    def feed_of_key(self, key: str) -> FeedName | None:
+        """The feed whose key this is; ``None`` where it is the key of none."""
+        start = f"{self.prefix}:{{"
+        if not key.startswith(start):
+            return None
+        shard, _, rest = key[len(start) :].partition("}:feed:")
+        name = parse_feed(rest)
+        return name if rest and shard == name.shard else None
+
+
+def _escape(text: str) -> str:
+    return "".join(f"\\{character}" if character in "*?[]^\\" else character for character in text)

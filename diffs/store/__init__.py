@@ -1,0 +1,20 @@
+"""Redis: the only room that imports its client."""
+
+from .batch import Entry, FeedRef, Floors
+from .store import Page, Read, Store, Stored, close_store, get_store
+from .upkeep import FeedSurvey, PruneResult, Upkeep
+
+__all__ = [
+    "Entry",
+    "FeedRef",
+    "FeedSurvey",
+    "Floors",
+    "Page",
+    "PruneResult",
+    "Read",
+    "Store",
+    "Stored",
+    "Upkeep",
+    "close_store",
+    "get_store",
+]

@@ -1,0 +1,60 @@
+-- Appends diffs to feeds of one shard, all of a call at once.
+--
+-- KEYS[2...]  the feeds' sorted sets
+-- ARGV[3...]  for each feed: model, window in microseconds, number of members, members
+-- RETURNS     epoch, clock, then the numbers (from 1) of the feeds whose key could not be written
+--
+-- Each member gets a timestamp of its own. A member that is there already keeps the one it has, so that a repeated
+-- call adds nothing. An append trims its feed, and a feed that nothing is appended to expires as a whole.
+
+local TRIM = 1000
+local CHUNK = 1000
+local unpack = unpack or table.unpack
+
+local total = 0
+local position = 3
+for _ = 2, #KEYS do
+  local count = tonumber(ARGV[position + 2])
+  total = total + count
+  position = position + 3 + count
+end
+
+need_epoch()
+position = 3
+for _ = 2, #KEYS do
+  need_window(ARGV[position], tonumber(ARGV[position + 1]))
+  position = position + 3 + tonumber(ARGV[position + 2])
+end
+
+local timestamp = tick(total)
+local reply = {epoch, text(clock)}
+position = 3
+for feed = 2, #KEYS do
+  local key = KEYS[feed]
+  local window = tonumber(ARGV[position + 1])
+  local last = position + 2 + tonumber(ARGV[position + 2])
+  position = position + 3
+  local failed = false
+  while position <= last do
+    local arguments = {}
+    for index = position, math.min(position + CHUNK - 1, last) do
+      arguments[#arguments + 1] = text(timestamp)
+      arguments[#arguments + 1] = ARGV[index]
+      timestamp = timestamp + 1
+    end
+    position = math.min(position + CHUNK, last + 1)
+    local added = redis.pcall('ZADD', key, 'NX', unpack(arguments))
+    failed = failed or type(added) == 'table'
+  end
+  if failed then
+    reply[#reply + 1] = tostring(feed - 1)
+  else
+    local stale = redis.call('ZCOUNT', key, '-inf', '(' .. text(clock - window))
+    if stale > 0 then
+      redis.call('ZREMRANGEBYRANK', key, 0, math.min(stale, TRIM) - 1)
+    end
+    redis.call('PEXPIRE', key, text(math.ceil(window / 500)))
+    redis.pcall('PUBLISH', key, text(timestamp - 1))
+  end
+end
+return reply

@@ -1,0 +1,132 @@
+"""What happens while Redis is away: nobody waits, and nothing is lost silently.
+
+After a failure no caller tries again: changes that could not be written are remembered as floors to raise, and one
+thread asks every few seconds whether the server is back. Once it is, the floors are raised, before anything else is
+written by this process, and every cursor from before is refused.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import logging
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable
+
+from diffs.errors import StoreUnavailable
+
+from .batch import Floors
+
+logger = logging.getLogger("diffs")
+
+FIRST_PAUSE = 0.5
+LONGEST_PAUSE = 5.0
+
+
+class Outage:
+    """Whether Redis is away, and what was missed meanwhile.
+
+    Args:
+        repair: raises floors; raises `StoreUnavailable` while the server is away. Called with what was missed,
+            which may be nothing: then it only asks whether the server is there.
+    """
+
+    def __init__(self, repair: Callable[[Floors], None]) -> None:
+        self._repair = repair
+        self._lock = threading.Lock()
+        self._missed = Floors()
+        self._away = False
+        self._closed = threading.Event()
+        self._next_try = 0.0
+        _alive.add(self)
+
+    def check(self) -> None:
+        """Return where the server may be asked.
+
+        Raises:
+            StoreUnavailable: it was away a moment ago.
+        """
+        if self._away:
+            raise StoreUnavailable("Redis is away.", retry_after=max(1.0, self._next_try - time.monotonic()))
+
+    def begin(self, error: Exception, missed: Floors | None = None) -> None:
+        """The server did not answer.
+
+        Args:
+            error: why. Its text is not logged: it may hold an address with a password.
+            missed: what could not be written.
+        """
+        with self._lock:
+            if missed:
+                self._missed.add(missed)
+            if self._away or self._closed.is_set():
+                return
+            self._away = True
+            self._next_try = time.monotonic() + FIRST_PAUSE
+            threading.Thread(target=self._wait_for_server, name="diffs-outage", daemon=True).start()
+        logger.error(
+            "Redis is away (%s): changes are saved but get no diffs; old cursors will be refused.",
+            type(error).__name__,
+        )
+
+    def close(self) -> None:
+        """Stop waiting; what was missed is tried once more."""
+        self._closed.set()
+        if self._missed:
+            with contextlib.suppress(StoreUnavailable):
+                self._try()
+
+    def _wait_for_server(self) -> None:
+        pause = FIRST_PAUSE
+        while not self._closed.wait(pause):
+            try:
+                self._try()
+            except StoreUnavailable:
+                pause = min(2 * pause, LONGEST_PAUSE)
+                self._next_try = time.monotonic() + pause
+            else:
+                return
+
+    def _try(self) -> None:
+        """Raise the floors, and again those that were missed meanwhile; then the server counts as back."""
+        while True:
+            with self._lock:
+                missed, self._missed = self._missed, Floors()
+            try:
+                self._repair(missed)
+            except BaseException:
+                with self._lock:
+                    self._missed.add(missed)
+                raise
+            with self._lock:
+                if not self._missed:
+                    self._away = False
+                    break
+        logger.warning("Redis is back.")
+
+    def _forget(self) -> None:
+        """In a forked child: what was missed is the parent's to repair, and its thread is not here."""
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self._missed = Floors()
+        self._away = False
+
+
+_alive: weakref.WeakSet[Outage] = weakref.WeakSet()
+
+
+def _close_all() -> None:
+    for outage in list(_alive):
+        outage.close()
+
+
+def _forget_all() -> None:
+    for outage in list(_alive):
+        outage._forget()
+
+
+atexit.register(_close_all)
+os.register_at_fork(after_in_child=_forget_all)

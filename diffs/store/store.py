@@ -1,0 +1,345 @@
+"""What the rest of the package can ask of Redis."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import logging
+import os
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import redis
+from django.core.signals import setting_changed
+
+from diffs.conf import NAME, settings
+from diffs.cursor import Cursor
+from diffs.errors import CursorExpired, StoreUnavailable
+from diffs.keys import SHARDS, Keyspace
+
+from .batch import Entry, FeedRef, Floors
+from .connection import connect
+from .outage import Outage
+from .scripts import Argument, Call
+from .scripts import run as run_scripts
+
+logger = logging.getLogger("diffs")
+
+APPEND_MEMBERS = 500
+
+Mode = Literal["asc", "desc", "cursor"]
+
+
+class Stored(NamedTuple):
+    """A member as it stands in a feed."""
+
+    member: bytes
+    position: int
+    """Its timestamp, microseconds."""
+
+
+class Page(NamedTuple):
+    """What reading a feed gave."""
+
+    stored: list[Stored]
+    cursor: Cursor
+    """Where to go on."""
+    more: bool
+    """Whether the limit cut something off."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Read:
+    """What to read of a feed."""
+
+    feed: FeedRef
+    limit: int = 0
+    cursor: Cursor | None = None
+    """Read what comes after it, and refuse one that is no longer honoured."""
+    lower: int | None = None
+    """Only above this timestamp, microseconds; nothing is refused."""
+    upper: int | None = None
+    """Only up to this timestamp, microseconds."""
+    mode: Mode = "asc"
+    """Oldest first, newest first, or nothing but a cursor to begin from now."""
+    offset: int = 0
+    """How many to pass over."""
+
+
+class Store:
+    """The feeds on one server.
+
+    Args:
+        client: a redis-py client, with or without ``decode_responses``.
+        prefix: what all keys begin with.
+        now: the time in microseconds as text, for tests; the server's own time where it gives ``""``.
+    """
+
+    def __init__(self, client: redis.Redis, prefix: str, now: Callable[[], str] = str) -> None:
+        self.client = client
+        self.keys = Keyspace(prefix)
+        self._now = now
+        self._outage = Outage(self._repair)
+        self._refusing = False
+
+    def append(self, entries: Iterable[Entry]) -> None:
+        """Append diffs, all of one feed at once; never raises for what the server does.
+
+        What can't be written raises the floors of the feeds concerned, now or as soon as the server is back.
+        """
+        feeds: dict[FeedRef, list[bytes]] = defaultdict(list)
+        for feed, member in entries:
+            feeds[feed].append(member)
+        if not feeds:
+            return
+        batches = list(_batches(feeds))
+        try:
+            replies = self.run([self._append_call(batch) for batch in batches])
+        except StoreUnavailable as error:
+            self._outage.begin(error.__cause__ or error, Floors(feeds))
+            return
+        refused = Floors()
+        for batch, reply in zip(batches, replies, strict=True):
+            if isinstance(reply, Exception):
+                self._log_refusal(reply)
+                refused.add(Floors(feed for feed, _ in batch))
+            elif len(reply) > 2:
+                wrong = [batch[int(number) - 1][0] for number in reply[2:]]
+                logger.error("No sorted set: %s. Its diffs are lost.", ", ".join(str(feed.name) for feed in wrong))
+                refused.add(Floors(wrong))
+            elif self._refusing:
+                self._refusing = False
+                logger.warning("Redis takes diffs again.")
+        if refused:
+            self.raise_floors(refused)
+
+    def raise_floors(self, floors: Floors) -> None:
+        """Refuse all cursors handed out before, now or as soon as the server is back; never raises for the server."""
+        try:
+            self._outage.check()
+            self._repair(floors)
+        except StoreUnavailable as error:
+            self._outage.begin(error.__cause__ or error, floors)
+
+    def clear(self, feed: FeedRef) -> None:
+        """Refuse all cursors of a feed, and remove its diffs.
+
+        Raises:
+            StoreUnavailable: nothing was removed.
+        """
+        self._outage.check()
+        self.raise_if_failed(self.run([self._floor_call(feed.name.shard, [feed], [], clear=True)]))
+
+    def read(self, requests: Sequence[Read]) -> list[Page | CursorExpired]:
+        """Read feeds in one trip, or two where a script has to write (a new epoch, a cursor to renew).
+
+        Returns:
+            For each request a page, or the error that says why its cursor is refused.
+
+        Raises:
+            StoreUnavailable: the server is away.
+        """
+        replies = self._read(requests, may_write=False)
+        pending = [index for index, reply in enumerate(replies) if reply is None]
+        if pending:
+            again = self._read([requests[index] for index in pending], may_write=True)
+            for index, reply in zip(pending, again, strict=True):
+                replies[index] = reply
+        return [reply for reply in replies if reply is not None]
+
+    def read_one(self, request: Read) -> Page:
+        """Read one feed.
+
+        Raises:
+            CursorExpired: the cursor is no longer honoured.
+            StoreUnavailable: the server is away.
+        """
+        (page,) = self.read([request])
+        if isinstance(page, CursorExpired):
+            raise page
+        return page
+
+    def count(self, request: Read) -> int:
+        """How many diffs a reading without limit would give.
+
+        Raises:
+            CursorExpired: the cursor is no longer honoured.
+            StoreUnavailable: the server is away.
+        """
+        for may_write in ("", "1"):
+            (reply,) = self.raise_if_failed(self.run([self._read_call(request, may_write, "count")]))
+            if reply[0] == b"count":
+                return int(reply[1])
+            if reply[0] == b"refused":
+                raise _refusal(reply)
+        raise StoreUnavailable("Redis lost the shard's data twice in a row.")
+
+    def close(self) -> None:
+        """Give up what is held: connections, and waiting for the server to come back."""
+        self._outage.close()
+        self.client.close()
+
+    def _append_call(self, batch: list[tuple[FeedRef, list[bytes]]]) -> Call:
+        arguments: list[Argument] = []
+        for feed, members in batch:
+            arguments += [feed.name.model, feed.window, len(members), *members]
+        names = [feed.name for feed, _ in batch]
+        return self.call("append", names[0].shard, map(self.keys.feed, names), arguments)
+
+    def _floor_call(self, shard: str, feeds: Sequence[FeedRef], fields: Iterable[str], *, clear: bool = False) -> Call:
+        keys = itertools.chain.from_iterable((self.keys.feed(name), self.keys.floor(name)) for name, _ in feeds)
+        return self.call("floor", shard, keys, ["1" if clear else "", *(feed.window for feed in feeds), *fields])
+
+    def _read_call(self, request: Read, may_write: str, mode: str) -> Call:
+        name, window = request.feed
+        epoch, timestamp = request.cursor or ("", "" if request.lower is None else request.lower)
+        upper = "" if request.upper is None else request.upper
+        return self.call(
+            "read",
+            name.shard,
+            (self.keys.feed(name), self.keys.floor(name)),
+            (may_write, name.model, window, epoch, timestamp, upper, mode, request.offset, request.limit),
+        )
+
+    def call(self, script: str, shard: str, keys: Iterable[str], arguments: Iterable[Argument]) -> Call:
+        """One call of a script, with what all scripts take: a random name serves, should the shard need an epoch."""
+        return Call(script, [self.keys.meta(shard), *keys], [self._now(), os.urandom(4).hex(), *arguments])
+
+    def check(self) -> None:
+        """Return where the server may be asked.
+
+        Raises:
+            StoreUnavailable: it was away a moment ago.
+        """
+        self._outage.check()
+
+    def run(self, calls: Sequence[Call]) -> list[Any]:
+        """Run scripts in one trip.
+
+        Raises:
+            StoreUnavailable: the server is away.
+        """
+        self._outage.check()
+        try:
+            return run_scripts(self.client, calls)
+        except (redis.RedisError, OSError) as error:
+            raise StoreUnavailable("Redis can't be reached.") from error
+
+    def _read(self, requests: Sequence[Read], *, may_write: bool) -> list[Page | CursorExpired | None]:
+        calls = [self._read_call(request, "1" if may_write else "", request.mode) for request in requests]
+        try:
+            replies = self.run(calls)
+        except StoreUnavailable as error:
+            if error.__cause__ is not None:
+                self._outage.begin(error.__cause__)
+            raise
+        return [_page(reply) for reply in self.raise_if_failed(replies)]
+
+    def _repair(self, floors: Floors) -> None:
+        """Raise floors, or ask whether the server is there.
+
+        Raises:
+            StoreUnavailable: it isn't, or it refuses.
+        """
+        calls = []
+        shards: dict[str, list[FeedRef]] = defaultdict(list)
+        for feed in floors.feeds.items():
+            shards[feed[0].shard].append(FeedRef(*feed))
+        fields = ["floor"] if floors.everything else [f"floor:{model}" for model in sorted(floors.models)]
+        for shard in SHARDS if fields else sorted(shards):
+            calls.append(self._floor_call(shard, shards.get(shard, []), fields))
+        try:
+            if calls:
+                self.raise_if_failed(run_scripts(self.client, calls))
+            else:
+                self.client.ping()
+        except (redis.RedisError, OSError) as error:
+            raise StoreUnavailable("Redis can't be reached.") from error
+
+    @staticmethod
+    def raise_if_failed(replies: list[Any]) -> list[Any]:
+        """Hand replies back, unless one is an error of the server's."""
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise StoreUnavailable(f"Redis refuses ({type(reply).__name__}).") from reply
+        return replies
+
+    def _log_refusal(self, error: Exception) -> None:
+        if not self._refusing:
+            self._refusing = True
+            logger.error("Redis takes no diffs (%s): changes are saved, old cursors will be refused.", error)
+
+
+def _batches(feeds: Mapping[FeedRef, list[bytes]]) -> Iterator[list[tuple[FeedRef, list[bytes]]]]:
+    """Feeds of one shard together, a feed's diffs never apart, calls of about `APPEND_MEMBERS` members."""
+    shards: dict[str, list[tuple[FeedRef, list[bytes]]]] = defaultdict(list)
+    for feed, members in feeds.items():
+        shards[feed.name.shard].append((feed, members))
+    for shard in shards.values():
+        batch: list[tuple[FeedRef, list[bytes]]] = []
+        size = 0
+        for feed, members in shard:
+            if batch and size + len(members) > APPEND_MEMBERS:
+                yield batch
+                batch, size = [], 0
+            batch.append((feed, members))
+            size += len(members)
+        yield batch
+
+
+def _refusal(reply: list[bytes]) -> CursorExpired:
+    _, reason, epoch, timestamp = reply
+    return CursorExpired(reason.decode(), str(Cursor(epoch.decode(), int(timestamp))))
+
+
+def _page(reply: list[bytes]) -> Page | CursorExpired | None:
+    if reply[0] == b"write":
+        return None
+    if reply[0] == b"refused":
+        return _refusal(reply)
+    _, epoch, timestamp, more, *found = reply
+    pairs = zip(found[::2], found[1::2], strict=True)
+    return Page(
+        [Stored(member, int(float(score))) for member, score in pairs],
+        Cursor(epoch.decode(), int(timestamp)),
+        more == b"1",
+    )
+
+
+_store: Store | None = None
+_lock = threading.Lock()
+
+
+def get_store() -> Store:
+    """The process's store, made from the settings at its first use.
+
+    Raises:
+        ConfigurationError: the settings don't describe a server.
+    """
+    global _store
+    store = _store
+    if store is None:
+        with _lock:
+            if _store is None:
+                _store = Store(connect(), settings.prefix)
+            store = _store
+    return store
+
+
+def close_store() -> None:
+    """Drop the process's store; the next use makes another, from the settings of then."""
+    global _store
+    with _lock:
+        store, _store = _store, None
+    if store is not None:
+        store.close()
+
+
+def _forget_store(*, setting: str, **_: Any) -> None:
+    if setting == NAME:
+        close_store()
+
+
+setting_changed.connect(_forget_store, dispatch_uid="diffs.store")

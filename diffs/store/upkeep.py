@@ -1,0 +1,175 @@
+"""What keeps the feeds in order and tells of their state: pruning, measuring, asking the server."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import itertools
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import redis
+import six
+from redis.client import NEVER_DECODE
+
+from diffs.errors import StoreUnavailable
+from diffs.keys import FeedName
+
+from .scripts import Argument, Call
+from .store import Store
+
+SCAN_COUNT = 500
+_CONFIG = ("zset-max-listpack-value", "zset-max-ziplist-value")
+
+
+@dataclasses.dataclass(slots=True)
+class PruneResult:
+    """What pruning did so far."""
+
+    feeds: int = 0
+    removed: int = 0
+    freed: int = 0
+    """Bytes, as Redis measures keys."""
+    wrong_type: list[str] = dataclasses.field(default_factory=list)
+    """Keys in the place of feeds that are no sorted sets; left alone."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FeedSurvey:
+    """A feed's size."""
+
+    name: FeedName
+    diffs: int
+    oldest: int
+    """Timestamp, microseconds."""
+    newest: int
+
+
+class Upkeep:
+    """The slow work on a store's feeds."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._client = store.client
+        self._keys = store.keys
+
+    def feeds(self, model: str | None = None) -> Iterator[list[FeedName]]:
+        """All feeds, or those of one model, in lists of a few hundred.
+
+        Raises:
+            StoreUnavailable: the server is away.
+        """
+        for pattern in self._keys.feed_pattern(model):
+            position = 0
+            while True:
+                position, found = self._ask("SCAN", position, "MATCH", pattern, "COUNT", SCAN_COUNT)
+                names = map(self._keys.feed_of_key, (six.ensure_str(key, errors="replace") for key in found))
+                yield [name for name in names if name is not None and model in (None, name.model)]
+                if not position:
+                    break
+
+    def prune(
+        self, ages: Callable[[str], tuple[int, int]], model: str | None = None, *, dry_run: bool = False
+    ) -> Iterator[PruneResult]:
+        """Remove what is older than an age, with every reader's floor raised first.
+
+        Args:
+            ages: for a model's label its window and the age above which diffs go, in microseconds.
+            model: only this model's feeds.
+            dry_run: count only.
+
+        Yields:
+            The same result after each batch, grown.
+
+        Raises:
+            StoreUnavailable: the server went away; what was pruned so far is in order.
+        """
+        result = PruneResult()
+        waiting: dict[str, list[FeedName]] = defaultdict(list)
+        for names in self.feeds(model):
+            for name in names:
+                waiting[name.shard].append(name)
+            full = [waiting.pop(shard) for shard in list(waiting) if len(waiting[shard]) >= SCAN_COUNT]
+            yield self._prune(full, ages, dry_run, result)
+        yield self._prune(list(waiting.values()), ages, dry_run, result)
+
+    def survey(self, names: Sequence[FeedName]) -> list[FeedSurvey | None]:
+        """Measure feeds in one trip; ``None`` for one that is empty by now, or whose key is no sorted set."""
+        pipeline = self._client.pipeline(transaction=False)
+        for name in names:
+            key = self._keys.feed(name)
+            pipeline.execute_command("ZCARD", key)
+            for rank in (0, -1):
+                pipeline.execute_command("ZRANGE", key, rank, rank, "WITHSCORES", **{NEVER_DECODE: True})
+        try:
+            replies = pipeline.execute(raise_on_error=False)
+        except (redis.RedisError, OSError) as error:
+            raise StoreUnavailable("Redis can't be reached.") from error
+        return [
+            _survey(name, *replies[start : start + 3])
+            for name, start in zip(names, itertools.count(0, 3), strict=False)
+        ]
+
+    def info(self) -> Mapping[str, Any]:
+        """What the server says of itself: ``INFO``, and the limits of compact sorted sets; empty where forbidden.
+
+        Raises:
+            StoreUnavailable: the server is away.
+        """
+        info: dict[str, Any] = {}
+        try:
+            with contextlib.suppress(redis.ResponseError):
+                info.update(self._client.info())
+            for name in _CONFIG:
+                with contextlib.suppress(redis.ResponseError):
+                    found = self._client.config_get(name)
+                    info.update({six.ensure_str(key): six.ensure_str(value) for key, value in found.items()})
+        except (redis.RedisError, OSError) as error:
+            raise StoreUnavailable("Redis can't be reached.") from error
+        return info
+
+    def _ask(self, *command: Argument) -> Any:
+        self._store.check()
+        try:
+            return self._client.execute_command(*command, **{NEVER_DECODE: True})
+        except (redis.RedisError, OSError) as error:
+            raise StoreUnavailable("Redis can't be reached.") from error
+
+    def _prune(
+        self,
+        groups: list[list[FeedName]],
+        ages: Callable[[str], tuple[int, int]],
+        dry_run: bool,
+        result: PruneResult,
+    ) -> PruneResult:
+        if groups:
+            replies = self._store.raise_if_failed(
+                self._store.run([self._prune_call(group, ages, dry_run) for group in groups])
+            )
+            for group, (removed, freed, *wrong) in zip(groups, replies, strict=True):
+                result.feeds += len(group) - len(wrong)
+                result.removed += int(removed)
+                result.freed += int(freed)
+                result.wrong_type += [self._keys.feed(group[int(number) - 1]) for number in wrong]
+        return result
+
+    def _prune_call(self, names: list[FeedName], ages: Callable[[str], tuple[int, int]], dry_run: bool) -> Call:
+        models = sorted({name.model for name in names})
+        arguments: list[Argument] = ["1" if dry_run else "", len(models)]
+        for model in models:
+            arguments += [model, *ages(model)]
+        arguments += [models.index(name.model) + 1 for name in names]
+        return self._store.call("prune", names[0].shard, map(self._keys.feed, names), arguments)
+
+
+def _survey(name: FeedName, diffs: Any, first: Any, last: Any) -> FeedSurvey | None:
+    if any(isinstance(reply, Exception) for reply in (diffs, first, last)) or not diffs:
+        return None
+    oldest, newest = (int(float(_score(reply))) for reply in (first, last))
+    return FeedSurvey(name, diffs, oldest, newest)
+
+
+def _score(reply: list[Any]) -> Any:
+    """The score in a reply of one member, flat in protocol 2 and a pair in protocol 3."""
+    return reply[0][1] if isinstance(reply[0], list | tuple) else reply[1]

@@ -1,0 +1,8 @@
+"""Real servers for the tests: each is started in a folder of its own and leaves nothing behind."""
+
+from .binaries import KINDS, ServerMissing, best_kind, binary_of
+from .postgres import Postgres
+from .redis_server import RedisServer
+from .tls import TlsProxy
+
+__all__ = ["KINDS", "Postgres", "RedisServer", "ServerMissing", "TlsProxy", "best_kind", "binary_of"]

@@ -1,0 +1,155 @@
+"""A Redis or Valkey server that a test may stop, freeze and start again."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import redis
+
+from .binaries import binary_of
+
+START_SECONDS = 20.0
+STOP_SECONDS = 10.0
+
+# The older name of zset-max-listpack-value is the one that all servers know.
+CONFIG = {"save": "", "appendonly": "no", "zset-max-ziplist-value": "256"}
+
+
+class RedisServer:
+    """One server process with a folder, a unix socket and a TCP port of its own; started by the constructor.
+
+    It can be used as a context manager, which stops it.
+    """
+
+    def __init__(self, kind: str, config: Mapping[str, str] | None = None) -> None:
+        """Start the server.
+
+        Args:
+            kind: a key of ``binaries.KINDS``.
+            config: the server's own configuration, on top of the tests' defaults.
+
+        Raises:
+            ServerMissing: this machine doesn't have it.
+            RuntimeError: it ended at once, or doesn't answer.
+        """
+        self.kind = kind
+        self._binary = binary_of(kind)
+        self._config = {**CONFIG, **(config or {})}
+        # Not pytest's own folder: a unix socket's path must stay below about a hundred bytes.
+        self._folder = Path(tempfile.mkdtemp(prefix="diffs-redis-"))
+        self.socket = self._folder / "server.sock"
+        self.port = _free_port()
+        self.client = redis.Redis(unix_socket_path=str(self.socket), socket_timeout=5.0)
+        self._process = self._start()
+
+    @property
+    def url(self) -> str:
+        """Its address by TCP."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What ``DIFFS_SETTINGS["redis"]`` takes to reach it, by its unix socket."""
+        return {"unix_socket_path": str(self.socket)}
+
+    @property
+    def pid(self) -> int:
+        """The process that serves now; another one after a restart."""
+        return self._process.pid
+
+    @property
+    def log(self) -> str:
+        """What the server has said."""
+        return (self._folder / "server.log").read_text(errors="replace")
+
+    def cli(self, *command: str | int | bytes) -> Any:
+        """Run one command, as ``redis-cli`` does."""
+        return self.client.execute_command(*command)
+
+    def pause(self) -> None:
+        """Freeze it: connections are still accepted by the kernel, and nothing answers."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on after `pause`."""
+        self._process.send_signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """End it as a crash would; its data is lost. `restart` brings it back."""
+        self._process.kill()
+        self._process.wait(STOP_SECONDS)
+        self.client.close()
+
+    def restart(self) -> None:
+        """End it and start it again at the same addresses, empty unless `config` made it keep its data."""
+        self._end()
+        self._process = self._start()
+
+    def stop(self) -> None:
+        """End it and remove its folder."""
+        self._end()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def __enter__(self) -> RedisServer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        config = {
+            "port": str(self.port),
+            "bind": "127.0.0.1",
+            "unixsocket": str(self.socket),
+            "dir": str(self._folder),
+            **self._config,
+        }
+        arguments = [part for name, value in config.items() for part in (f"--{name}", value)]
+        with (self._folder / "server.log").open("ab") as log:
+            process = subprocess.Popen([str(self._binary), *arguments], stdout=log, stderr=subprocess.STDOUT)
+        try:
+            self._wait_for(process)
+        except BaseException:
+            process.kill()
+            process.wait(STOP_SECONDS)
+            raise
+        return process
+
+    def _wait_for(self, process: subprocess.Popen[bytes]) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while process.poll() is None and time.monotonic() < deadline:
+            with contextlib.suppress(redis.ConnectionError, redis.TimeoutError):
+                if self.client.ping():
+                    return
+            time.sleep(0.01)
+        raise RuntimeError(f"{self._binary} does not answer:\n{self.log}")
+
+    def _end(self) -> None:
+        self.client.close()
+        if self._process.poll() is None:
+            self.resume()
+            self._process.terminate()
+            try:
+                self._process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait(STOP_SECONDS)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

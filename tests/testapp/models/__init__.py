@@ -1,0 +1,70 @@
+"""The models that the tests change, by what they are there for."""
+
+from .fields import Everything, Patch, Rectangle, Snapshot
+from .flights import Airline, Airport, Flight
+from .hooks import (
+    Comment,
+    Draft,
+    LegacyComment,
+    LegacyScore,
+    Note,
+    Score,
+    SelfAware,
+    TaggedItem,
+    Topic,
+)
+from .inheritance import Bar, Contact, Document, Friendly, HotQuestion, Invoice, Letter, Place, Restaurant, Venue
+from .keys import Country, Currency, Rate, Seat, Token
+from .options import Archive, Bulletin, Notice, Ticker
+from .polls import Choice, Question, Tag
+from .relations import Author, Book, Friend, Group, Membership, Person, Playlist, Position, Song
+
+__all__ = [
+    "Airline",
+    "Airport",
+    "Archive",
+    "Author",
+    "Bar",
+    "Book",
+    "Bulletin",
+    "Choice",
+    "Comment",
+    "Contact",
+    "Country",
+    "Currency",
+    "Document",
+    "Draft",
+    "Everything",
+    "Flight",
+    "Friend",
+    "Friendly",
+    "Group",
+    "HotQuestion",
+    "Invoice",
+    "LegacyComment",
+    "LegacyScore",
+    "Letter",
+    "Membership",
+    "Note",
+    "Notice",
+    "Patch",
+    "Person",
+    "Place",
+    "Playlist",
+    "Position",
+    "Question",
+    "Rate",
+    "Rectangle",
+    "Restaurant",
+    "Score",
+    "Seat",
+    "SelfAware",
+    "Snapshot",
+    "Song",
+    "Tag",
+    "TaggedItem",
+    "Ticker",
+    "Token",
+    "Topic",
+    "Venue",
+]

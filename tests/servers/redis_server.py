@@ -15,6 +15,8 @@ from types import TracebackType
 from typing import Any
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from .binaries import binary_of
 
@@ -49,8 +51,13 @@ class RedisServer:
         self._folder = Path(tempfile.mkdtemp(prefix="diffs-redis-"))
         self.socket = self._folder / "server.sock"
         self.port = _free_port()
-        self.client = redis.Redis(unix_socket_path=str(self.socket), socket_timeout=5.0)
-        self._process = self._start()
+        # By itself the client would ask a server that is gone again and again, for seconds.
+        self.client = redis.Redis(unix_socket_path=str(self.socket), socket_timeout=5.0, retry=Retry(NoBackoff(), 0))
+        try:
+            self._process = self._start()
+        except BaseException:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            raise
 
     @property
     def url(self) -> str:

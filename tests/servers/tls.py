@@ -18,6 +18,8 @@ import trustme
 HOST = "127.0.0.1"
 # More than a TLS record holds, so that nothing stays behind where `select` can't see it.
 CHUNK = 65536
+# How long it takes to notice that it is to stop accepting.
+POLL_SECONDS = 0.02
 
 
 class TlsProxy:
@@ -38,7 +40,7 @@ class TlsProxy:
         authority.cert_pem.write_to_path(str(self.authority))
         self._server = _Server(target, context)
         self.port: int = self._server.server_address[1]
-        self._thread = threading.Thread(target=self._server.serve_forever, name="tls-proxy")
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(POLL_SECONDS,), name="tls-proxy")
 
     @property
     def url(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import Any
 
 from django.db import models
@@ -67,7 +67,7 @@ class Snapshot(models.Model):
     loaded: tuple[str, ...] = ()
 
     @classmethod
-    def from_db(cls, db: str | None, field_names: Collection[str], values: Sequence[Any], **options: Any) -> Snapshot:
-        instance: Snapshot = super().from_db(db, field_names, values, **options)
+    def from_db(cls, db: str | None, field_names: Collection[str], values: Collection[Any], **options: Any) -> Snapshot:
+        instance = super().from_db(db, field_names, values, **options)
         instance.loaded = tuple(field_names)
         return instance

@@ -91,7 +91,7 @@ class TaggedItem(models.Model):
 
 
 @diffs.register
-class Note(DirtyFieldsMixin, models.Model):
+class Note(DirtyFieldsMixin, models.Model):  # type: ignore[misc]
     """Finds its changes with django-dirtyfields' own mixin."""
 
     text = models.TextField()

@@ -67,9 +67,7 @@ class Contact(models.Model):
 
 
 class Friendly(Contact):
-    """A proxy with a manager of its own."""
-
-    objects = models.Manager()
+    """A proxy of a model with a feed."""
 
     class Meta:
         proxy = True

@@ -140,5 +140,5 @@ def test_installed_wheel_records_a_change_and_reads_it_back(built: Path, tmp_pat
     )
     assert json.loads(run(python, "program.py", cwd=tmp_path)) == [
         str(packages / "diffs" / "__init__.py"),
-        [["create", {"id": 1, "name": "lamp", "price": 30}], ["update", {"price": 25}]],
+        [["create", {"name": "lamp", "price": 30}], ["update", {"price": 25}]],
     ]

@@ -13,7 +13,7 @@ from .hooks import (
     TaggedItem,
     Topic,
 )
-from .inheritance import Bar, Contact, Document, Friendly, HotQuestion, Invoice, Letter, Place, Restaurant, Venue
+from .inheritance import Bar, Contact, Dear, Document, Friendly, HotQuestion, Invoice, Letter, Place, Restaurant, Venue
 from .keys import Country, Currency, Rate, Seat, Token
 from .options import Archive, Bulletin, Notice, Ticker
 from .polls import Choice, Question, Tag
@@ -32,6 +32,7 @@ __all__ = [
     "Contact",
     "Country",
     "Currency",
+    "Dear",
     "Document",
     "Draft",
     "Everything",

@@ -67,7 +67,12 @@ class Contact(models.Model):
 
 
 class Friendly(Contact):
-    """A proxy of a model with a feed."""
+    class Meta:
+        proxy = True
+
+
+class Dear(Friendly):
+    """A proxy of a proxy."""
 
     class Meta:
         proxy = True

@@ -1,0 +1,12 @@
+"""The board, the list it loads once, the diffs it pulls, and the admin."""
+
+from board import views
+from django.contrib import admin
+from django.urls import include, path
+
+urlpatterns = [
+    path("", views.board, name="board"),
+    path("flights.json", views.flights, name="flights"),
+    path("diffs/", include("diffs.http.urls")),
+    path("admin/", admin.site.urls),
+]

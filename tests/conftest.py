@@ -77,8 +77,11 @@ def redis_server() -> Iterator[RedisServer]:
 
 
 @pytest.fixture(autouse=True)
-def _empty_redis(redis_server: RedisServer) -> None:
+def _empty_redis(request: pytest.FixtureRequest, redis_server: RedisServer) -> None:
     redis_server.cli("FLUSHALL")
+    # `pytest_generate_tests` gives a marked test the parameter, but can't make it ask for the fixture.
+    if request.node.get_closest_marker("store"):
+        request.getfixturevalue("store_server")
 
 
 @pytest.fixture

@@ -14,8 +14,10 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
@@ -151,10 +153,7 @@ def test_a_flight_whose_landing_is_unknown_leaves_the_board_some_day():
 def test_the_plan_is_in_order_and_ends_with_the_last_departure():
     events = plan(legs())
     assert [(event.at, event.kind) for event in events] == sorted({(event.at, event.kind) for event in events})
-    assert (events[-1].at, events[-1].kind) == (
-        max(flight.departed for flight in legs() if flight.departed),
-        Kind.DEPART,
-    )
+    assert events[-1].at == max(flight.departed for flight in legs() if flight.departed)
 
 
 def test_the_lives_of_all_flights_make_sense():
@@ -242,39 +241,148 @@ def test_at_no_speed_nobody_waits():
 
 
 @pytest.fixture
-def manage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
-    """Run a command of the example on a migrated database of its own, and get what it prints."""
+def environment() -> Iterator[dict[str, str]]:
+    """The environment of a run of the example with a directory of its own, of which nothing may be left running."""
     # A unix socket's path must be short, so it is not below pytest's own folder.
     with tempfile.TemporaryDirectory(prefix="board-") as folder:
-        environment = {**os.environ, "BOARD_STATE_DIR": folder}
-
-        def run(*arguments: str) -> str:
-            command = [sys.executable, str(EXAMPLE / "manage.py"), *arguments]
-            done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE)
-            assert done.returncode == 0, done.stderr
-            return done.stdout
-
-        run("migrate", "--verbosity", "0")
-        yield run
+        yield {**os.environ, "BOARD_STATE_DIR": folder, "TMPDIR": folder}
         wait_for(lambda: not Path(folder, "server").exists())
+
+
+def manage(environment: dict[str, str], *arguments: str) -> str:
+    """Run a command of the example and get what it prints."""
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLE / "manage.py"), *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE
     while not condition():
-        assert time.monotonic() < deadline
+        assert time.monotonic() < deadline, "It takes too long."
         time.sleep(0.02)
 
 
-def rows_of(dump: str) -> dict[str, dict[str, object]]:
-    return {row["pk"]: row["fields"] for row in json.loads(dump)}
+def flights(environment: dict[str, str]) -> dict[str, dict[str, object]]:
+    return {row["pk"]: row["fields"] for row in json.loads(manage(environment, "dumpdata", "board.flight"))}
 
 
-def as_dumped(rows: dict[str, dict[str, object]]) -> dict[str, dict[str, object]]:
+def planned(until: datetime | None = None) -> dict[str, dict[str, object]]:
+    """What the database must hold by the plan, as Django dumps it."""
+    rows = outcome(event for event in plan(legs()) if until is None or event.at <= until)
     return {
-        pk: {
+        number: {
             name: f"{value.astimezone(timezone.utc):%Y-%m-%dT%H:%M:%SZ}" if isinstance(value, datetime) else value
             for name, value in values.items()
         }
-        for pk, values in rows.items()
+        for number, values in rows.items()
     }
+
+
+def test_a_replay_leaves_what_the_plan_says(environment: dict[str, str]):
+    manage(environment, "migrate", "--verbosity", "0")
+    manage(environment, "replay", "--speed", "0")
+    assert flights(environment) == planned()
+
+
+def test_several_writers_together_leave_what_the_plan_says(environment: dict[str, str]):
+    manage(environment, "migrate", "--verbosity", "0")
+    manage(environment, "replay", "--speed", "0", "--from", "20:00", "--writers", "3")
+    assert flights(environment) == planned()
+
+
+def test_a_replay_can_begin_and_stop_in_the_middle_of_the_day(environment: dict[str, str]):
+    manage(environment, "migrate", "--verbosity", "0")
+    manage(environment, "replay", "--speed", "0", "--from", "16:00", "--until", "17:00")
+    assert flights(environment) == planned(until=at("17:00"))
+
+
+def test_a_replay_leaves_flights_of_others_alone(environment: dict[str, str]):
+    manage(environment, "migrate", "--verbosity", "0")
+    manage(environment, "replay", "--speed", "0", "--until", "05:00")
+    manage(environment, "shell", "--no-imports", "-c", "from board.models import Flight; " + ZEPPELIN)
+    manage(environment, "replay", "--speed", "0", "--until", "05:00")
+    assert flights(environment).keys() - planned(until=at("05:00")).keys() == {"LZ129"}
+
+
+ZEPPELIN = """Flight.objects.create(
+    number="LZ129", airline="Zeppelin", origin_id="EWR", destination_id="BOS",
+    scheduled="2013-06-13T12:00Z", expected="2013-06-13T12:00Z",
+)"""
+
+
+def test_the_models_have_all_their_migrations(environment: dict[str, str]):
+    assert manage(environment, "makemigrations", "--check", "--dry-run") == "No changes detected\n"
+
+
+@pytest.mark.parametrize(
+    ("argument", "advice"),
+    [
+        ("--from=25:00", "'25:00' is no time of the day"),
+        ("--speed=-1", "The day can't run backwards"),
+        ("--share=4/3", "'4/3' is no share"),
+    ],
+)
+def test_a_replay_says_what_is_wrong_with_an_argument(environment: dict[str, str], argument: str, advice: str):
+    command = [sys.executable, str(EXAMPLE / "manage.py"), "replay", argument]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode != 0
+    assert advice in done.stderr
+
+
+@contextmanager
+def demo(environment: dict[str, str], *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Run the demo until it has introduced itself: its process, and what it said."""
+    command = [sys.executable, str(EXAMPLE / "manage.py"), "demo", *arguments]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout
+        said = ""
+        while "Ctrl-C" not in said:
+            line = process.stdout.readline()
+            assert line, said
+            said += line
+        yield process, said
+    finally:
+        process.terminate()
+        process.wait(PATIENCE)
+        process.stdout.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_demo_shows_everything_and_leaves_nothing(environment: dict[str, str], number: signal.Signals):
+    with demo(environment, "--port", "0", "--from", "17:00") as (process, said):
+        site = re.search(r"The board +(http://[^/]+)/", said)[1]
+        assert urlopen(f"{site}/", timeout=PATIENCE).status == 200
+        oldest, since, several = (json.load(urlopen(url, timeout=PATIENCE)) for url in curls(said))
+        assert {diff["action"] for diff in oldest["diffs"]} == {"create"}
+        assert since.keys() == {"cursor", "more", "diffs"}
+        assert [page["feed"] for page in several["feeds"]] == ["board.airport:EWR", "board.airport:JFK"]
+        process.send_signal(number)
+        assert process.wait(PATIENCE) == 0
+    assert os.listdir(environment["TMPDIR"]) == []
+    with pytest.raises(URLError):
+        urlopen(f"{site}/", timeout=PATIENCE)
+
+
+def test_the_demo_takes_a_free_port_where_its_own_is_taken(environment: dict[str, str]):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with demo(environment, "--port", str(port)) as (_, said):
+            assert f"127.0.0.1:{port}" not in said
+            assert urlopen(curls(said)[0], timeout=PATIENCE).status == 200
+
+
+def curls(said: str) -> list[str]:
+    """The addresses in the demo's three lines with curl."""
+    commands = [shlex.split(line) for line in said.splitlines() if line.strip().startswith("curl ")]
+    assert [command[0] for command in commands] == ["curl"] * 3
+    return [command[1] for command in commands]

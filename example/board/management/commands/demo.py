@@ -6,6 +6,9 @@ import socket
 import tempfile
 import time
 from argparse import ArgumentParser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -18,14 +21,14 @@ from board.processes import Processes, interruptible
 HOST = "127.0.0.1"
 USER = "demo"
 PATIENCE = 30.0
-"""Seconds that the site has for its first answer."""
+"""Seconds that the site has for its first answer, and the embedded server for its end."""
 
 
 class Command(BaseCommand):
     """Show the departures board live, on a database of its own that is gone afterwards."""
 
     help = __doc__
-    # The database and its tables are made first.
+    # The processes that it starts check the project, each before it begins.
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -46,7 +49,7 @@ class Command(BaseCommand):
     def handle(self, *args: object, **options: object) -> None:
         """Start everything, say where it is, and clean up at the end."""
         password = secrets.token_urlsafe(9)
-        with interruptible(), tempfile.TemporaryDirectory(prefix="board-") as directory:
+        with interruptible(), state_directory() as directory:
             environment = {
                 "BOARD_STATE_DIR": directory,
                 "BOARD_SECRET_KEY": get_random_secret_key(),
@@ -83,6 +86,19 @@ INTRODUCTION = """
 
   Ctrl-C ends everything and leaves nothing behind.
 """
+
+
+@contextmanager
+def state_directory() -> Iterator[str]:
+    """Make a directory for all files of a run, and remove it at the end."""
+    with tempfile.TemporaryDirectory(prefix="board-") as directory:
+        try:
+            yield directory
+        finally:
+            # The embedded server notices by itself that nobody needs it, and then removes what it wrote.
+            deadline = time.monotonic() + PATIENCE
+            while Path(directory, "server").exists() and time.monotonic() < deadline:
+                time.sleep(0.05)
 
 
 def free_port(wanted: int) -> int:

@@ -61,6 +61,9 @@ class Command(BaseCommand):
             metavar="HH:MM",
             help="when the day begins (%(default)s)",
         )
+        parser.add_argument(
+            "--until", type=time_of_day, metavar="HH:MM", help="when to stop (after the last departure)"
+        )
         parser.add_argument("--loop", action="store_true", help="begin again at the end of the day")
         parser.add_argument("--database", default="default", help="the database's alias (%(default)s)")
         writers = parser.add_mutually_exclusive_group()
@@ -79,14 +82,14 @@ class Command(BaseCommand):
                 self._replay(options)
 
     def _replay(self, options: dict) -> None:
-        start, speed, database = options["start"], options["speed"], options["database"]
+        start, until, speed, database = (options[name] for name in ("start", "until", "speed", "database"))
         whole = with_ticks(plan(legs()), timedelta(minutes=max(1, round(speed * TICK_SECONDS / 60))))
         events = share(whole, *options["share"])
         while True:
             begin(events, start, database)
             clock = SimulatedClock(start, speed)
             for event in events:
-                if event.at > start:
+                if start < event.at and (until is None or event.at <= until):
                     clock.wait_until(event.at)
                     apply(event, database)
                     self._tell(event, options["verbosity"])
@@ -101,6 +104,7 @@ class Command(BaseCommand):
         arguments = [
             *("replay", "--speed", str(options["speed"]), "--from", f"{options['start']:%H:%M}"),
             *("--database", options["database"], "--verbosity", str(options["verbosity"])),
+            *(["--until", f"{options['until']:%H:%M}"] if options["until"] else []),
             *(["--loop"] if options["loop"] else []),
         ]
         with Processes() as processes:

@@ -51,7 +51,7 @@ function apply({ action, model, pk, data, timestamp }) {
   } else if (action === "delete") {
     flights.delete(pk);
   } else if (action === "create" || flights.has(pk)) {
-    flights.set(pk, { ...flights.get(pk), ...data });
+    flights.set(pk, { ...flights.get(pk), ...data, number: pk });
   }
 }
 

@@ -52,9 +52,13 @@ export class Hall {
   constructor(list, cities) {
     this.#list = list;
     this.#cities = cities;
-    this.#parting = document.createElement("p");
+    this.#parting = document.createElement("div");
     this.#parting.className = "parting";
-    this.#parting.textContent = "Departed";
+    this.#parting.setAttribute("role", "row");
+    const words = document.createElement("span");
+    words.setAttribute("role", "cell");
+    words.textContent = "Departed";
+    this.#parting.append(words);
   }
 
   /**

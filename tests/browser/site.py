@@ -1,0 +1,152 @@
+"""The example's site as processes of its own, which a test may kill."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
+from zoneinfo import ZoneInfo
+
+EXAMPLE = Path(__file__).resolve().parent.parent.parent / "example"
+HOST = "127.0.0.1"
+USER, PASSWORD = "demo", "correct horse"
+PATIENCE = 30.0
+
+
+class Site:
+    """The board with a database, an embedded server and a port of its own; `start` and `stop` serve it."""
+
+    def __init__(self) -> None:
+        # Not pytest's own folder: a unix socket's path must be short.
+        self._folder = Path(tempfile.mkdtemp(prefix="board-"))
+        self._environment = {
+            **os.environ,
+            "BOARD_STATE_DIR": str(self._folder),
+            "BOARD_SECRET_KEY": "only the tests sign with this",
+            "DJANGO_SUPERUSER_PASSWORD": PASSWORD,
+        }
+        with socket.socket() as probe:
+            probe.bind((HOST, 0))
+            self._port: int = probe.getsockname()[1]
+        self._server: subprocess.Popen[bytes] | None = None
+        self._others: list[subprocess.Popen[bytes]] = []
+        self.manage("migrate", "--verbosity", "0")
+        self.manage("createsuperuser", "--noinput", "--username", USER, "--email", "")
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"http://{HOST}:{self._port}"
+
+    @property
+    def redis_socket(self) -> Path:
+        """The embedded server's unix socket."""
+        return self._folder / "server" / "valkey.sock"
+
+    def manage(self, *arguments: str) -> str:
+        """Run a command to its end.
+
+        Returns:
+            What it prints.
+        """
+        done = subprocess.run(
+            _command(*arguments), env=self._environment, capture_output=True, text=True, timeout=PATIENCE
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def run(self, statements: str) -> None:
+        """Run statements in another process, with the models at hand."""
+        self.manage("shell", "--no-imports", "-c", f"from board.models import Airport, Flight\n{statements}")
+
+    def begin(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start a command and leave it running."""
+        process = subprocess.Popen(_command(*arguments), env=self._environment)
+        self._others.append(process)
+        return process
+
+    def start(self) -> None:
+        """Serve the site; returns when it answers."""
+        command = _command("runserver", "--noreload", f"{HOST}:{self._port}")
+        self._server = subprocess.Popen(command, env=self._environment, stdout=subprocess.DEVNULL)
+        wait_for(self._answers)
+
+    def kill(self) -> None:
+        """End the site's process as a crash would."""
+        assert self._server is not None
+        self._server.send_signal(signal.SIGKILL)
+        self._server.wait(PATIENCE)
+
+    def close(self) -> None:
+        """End every process and remove every file."""
+        for process in [*self._others, *filter(None, [self._server])]:
+            process.kill()
+            process.wait(PATIENCE)
+        # The embedded server ends by itself, after the last of them.
+        wait_for(lambda: not self.redis_socket.parent.exists())
+        shutil.rmtree(self._folder)
+
+    def shown(self) -> dict[str, dict[str, str]]:
+        """What a board must show by the database: the texts of each flight's row, by its number."""
+        cities = {row["pk"]: row["fields"]["city"] for row in self._dump("board.airport")}
+        return {row["pk"]: _texts(row["pk"], row["fields"], cities) for row in self._dump("board.flight")}
+
+    def _dump(self, model: str) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = json.loads(self.manage("dumpdata", model))
+        return rows
+
+    def _answers(self) -> bool:
+        assert self._server is not None
+        assert self._server.poll() is None, "The site ended."
+        try:
+            with urlopen(f"{self.url}/flights.json", timeout=PATIENCE) as response:
+                return bool(response.status == 200)
+        except (URLError, ConnectionError):
+            return False
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Return when a condition holds; fail when it doesn't within half a minute."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "It takes too long."
+        time.sleep(0.02)
+
+
+def _command(*arguments: str) -> list[str]:
+    return [sys.executable, str(EXAMPLE / "manage.py"), *arguments]
+
+
+def _texts(number: str, flight: dict[str, Any], cities: dict[str, str]) -> dict[str, str]:
+    scheduled, expected = _clock(flight["scheduled"]), _clock(flight["expected"])
+    remarks = {"scheduled": "", "landed": f"landed {_clock(flight['landed_at'])}"}
+    airline = flight["airline"]
+    for ending in (" Inc.", " Co.", " Corporation"):
+        airline = airline.removesuffix(ending)
+    return {
+        "origin": flight["origin"],
+        "scheduled": scheduled,
+        "destination": cities[flight["destination"]],
+        "flight": f"{number[:2]} {number[2:]}",
+        "airline": airline,
+        "expected": "" if expected == scheduled else expected,
+        "remark": remarks.get(flight["status"], flight["status"]),
+    }
+
+
+def _clock(moment: str | None) -> str:
+    if moment is None:
+        return ""
+    return f"{datetime.fromisoformat(moment.replace('Z', '+00:00')).astimezone(ZoneInfo('America/New_York')):%H:%M}"

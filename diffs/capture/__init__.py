@@ -1,0 +1,1 @@
+"""From a model's change to its diffs."""

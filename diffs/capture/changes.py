@@ -1,0 +1,147 @@
+"""One change of one object: which data it has, which feeds get it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from django.db import models
+from django.db.models.base import DEFERRED
+
+from diffs import pks
+from diffs.codec import Encoder, Row, new_nonce
+from diffs.diff import CREATE, DELETE, Action
+from diffs.errors import RegistrationError, SerializationError
+from diffs.registration import Parent, Registration, find
+from diffs.store import Entry, FeedRef, Floors
+
+from . import values
+from .context import current_actor, unrecorded
+from .versions import next_version
+
+
+class Subject(NamedTuple):
+    """The changed object."""
+
+    registration: Registration
+    using: str
+    pk: Any
+    """Its primary key as a Python value."""
+    parents: Mapping[str, Sequence[Any]]
+    """For each foreign key of ``parent=`` the values it has and had."""
+    instance: models.Model | None = None
+    """The object itself; there always where the model has hooks."""
+
+
+def entries(
+    subject: Subject, action: Action, fresh: Mapping[models.Field, Any], previous: Mapping[models.Field, Any]
+) -> list[Entry]:
+    """The diffs of one change, one for each feed.
+
+    Args:
+        subject: the changed object.
+        action: what happened to it.
+        fresh: the changed columns' (and many-to-many fields') new values.
+        previous: what they held, where that is known.
+
+    Returns:
+        None where a hook says so.
+
+    Raises:
+        SerializationError: a value, or what a hook returned, can't be put into a diff.
+    """
+    registration, instance = subject.registration, subject.instance
+    if instance is not None and registration.has_send_hook and instance.send_diff() is False:  # type: ignore[attr-defined]
+        return []
+    data = _data(subject, action, fresh, previous)
+    if not data and action != DELETE:
+        return []
+    row = Row(registration.label, pks.wire(registration.model, subject.pk))
+    encoder = Encoder(action, next_version(), new_nonce(), data, current_actor())
+    own = registration.feed(subject.pk)
+    made = {own: encoder.own()}
+    others = [*_parent_feeds(subject)]
+    if registration.options.model_feed:
+        others.append(registration.model_feed)
+    if others:
+        foreign = encoder.foreign(row)
+        for feed in others:
+            made.setdefault(feed, foreign)
+    return [Entry(feed, member) for feed, member in made.items()]
+
+
+def _data(
+    subject: Subject, action: Action, fresh: Mapping[models.Field, Any], previous: Mapping[models.Field, Any]
+) -> Mapping[str, Any]:
+    if action == DELETE:
+        return {}
+    registration = subject.registration
+    hook = registration.serialize_hook
+    if hook is None or subject.instance is None:
+        ordered = (field for field in (*registration.fields, *registration.many_to_many) if field in fresh)
+        return {field.name: _value(field, fresh[field]) for field in ordered}
+    source = fresh if action == CREATE else previous
+    dirty = {field.name: None if (old := source.get(field)) is DEFERRED else old for field in fresh}
+    data = hook(subject.instance, dirty, action == CREATE)
+    if not data:
+        return {}
+    if not isinstance(data, Mapping):
+        raise SerializationError(f"{registration.model._meta.label}.serialize_diff must return a dict, or nothing.")
+    plain: Mapping[str, Any] = values.plain(data)
+    return plain
+
+
+def _value(field: models.Field, value: Any) -> Any:
+    if field.many_to_many:
+        return values.many_to_many_data(field, value)
+    return values.stored(field, value)
+
+
+def _parent_feeds(subject: Subject) -> Iterable[FeedRef]:
+    registration = subject.registration
+    for parent in registration.parents:
+        target = find(parent.model)
+        if target is not None:
+            for pk in _parent_pks(subject, parent):
+                yield target.feed(pk)
+    if registration.parent_hook is not None and subject.instance is not None:
+        found = getattr(subject.instance, registration.parent_hook)()
+        for instance in found if isinstance(found, list | tuple | set) else [found]:
+            if instance is not None:
+                yield _hooked_feed(registration, instance)
+
+
+def _hooked_feed(registration: Registration, instance: Any) -> FeedRef:
+    target = find(type(instance)) if isinstance(instance, models.Model) else None
+    if target is None:
+        raise RegistrationError(
+            f"{registration.model._meta.label}.{registration.parent_hook} must return objects of registered models, "
+            f"not {type(instance).__qualname__}."
+        )
+    return target.feed(instance._get_pk_val(target.model._meta))
+
+
+def _parent_pks(subject: Subject, parent: Parent) -> Iterable[Any]:
+    found = {value for value in subject.parents.get(parent.name, ()) if value is not None and value is not DEFERRED}
+    if parent.target is None or not found:
+        return found
+    manager = parent.model._base_manager.using(subject.using)
+    return manager.filter(**{f"{parent.target}__in": found}).values_list("pk", flat=True)
+
+
+def concerned(registration: Registration) -> Floors:
+    """What must be refused where changes of a model are not recorded one by one."""
+    if registration.parent_hook is not None:
+        return Floors(everything=True)
+    models_concerned = {registration.label}
+    models_concerned.update(parent.model._meta.label_lower for parent in registration.parents)
+    return Floors(models=models_concerned)
+
+
+def is_unrecorded(registration: Registration, using: str) -> bool:
+    """Whether recording is off; then the change is noted, to be made good when it is on again."""
+    collected = unrecorded()
+    if collected is None:
+        return False
+    collected[using].add(concerned(registration))
+    return True

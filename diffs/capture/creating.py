@@ -1,0 +1,237 @@
+"""``bulk_create()`` and ``bulk_update()``."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import operator
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+from django.core.exceptions import FieldDoesNotExist
+from django.db import models
+from django.db.models.base import DEFERRED
+
+from diffs.conf import settings
+from diffs.diff import CREATE, UPDATE
+from diffs.registration import Registration
+from diffs.store import Entry
+
+from . import bulk, links, tracking
+from .context import inside
+from .locking import prepare
+from .transaction import atomic_outside, record
+from .values import is_expression
+
+Objects = Sequence[models.Model]
+
+
+def bulk_create(
+    original: Callable[..., list[models.Model]], queryset: models.QuerySet, objs: Objects, options: Mapping[str, Any]
+) -> list[models.Model]:
+    """Insert objects, and record it.
+
+    Args:
+        original: Django's ``QuerySet.bulk_create``.
+        queryset: whose model.
+        objs: what to insert.
+        options: by name what else it was called with.
+    """
+    queryset._for_write = True
+    using, model = queryset.db, queryset.model
+    registrations = bulk.recording(model, using)
+    tables = links.links_of(model, using)
+    if not objs or not (registrations or tables):
+        return original(queryset, objs, **options)
+    upsert = bool(options.get("ignore_conflicts") or options.get("update_conflicts"))
+    with atomic_outside(using) if upsert or tables else contextlib.nullcontext(), _watching(queryset, tables, objs):
+        recorder = _Creation(model, using, registrations, objs, options) if registrations else None
+        with inside():
+            created = original(queryset, objs, **options)
+        if recorder is not None:
+            recorder.record()
+    return created
+
+
+def bulk_update(
+    original: Callable[..., int],
+    queryset: models.QuerySet,
+    objs: Objects,
+    names: Collection[str],
+    batch_size: int | None,
+) -> int:
+    """Update objects, and record it.
+
+    Args:
+        original: Django's ``QuerySet.bulk_update``.
+        queryset: whose model.
+        objs: what to update.
+        names: the fields to write.
+        batch_size: handed on.
+    """
+    queryset._for_write = True
+    using, model = queryset.db, queryset.model
+    registrations = bulk.recording(model, using)
+    tables = links.links_of(model, using)
+    try:
+        fields = [model._meta.get_field(name) for name in names]
+    except FieldDoesNotExist:
+        fields = []
+    if not objs or not fields or not (registrations or tables):
+        return original(queryset, objs, names, batch_size=batch_size)
+    with atomic_outside(using), _watching(queryset, tables, objs):
+        before = _rows_before(model, using, registrations, objs, fields)
+        with inside():
+            updated = original(queryset, objs, names, batch_size=batch_size)
+        _record_update(model, using, registrations, before, fields, updated)
+        return updated
+
+
+def _watching(
+    queryset: models.QuerySet, tables: Sequence[links.Link], objs: Objects
+) -> contextlib.AbstractContextManager[None]:
+    """Where the objects are rows of many-to-many fields: their owners change."""
+    if not tables:
+        return contextlib.nullcontext()
+    prepare(queryset.db, queryset.model)
+    return links.watching(queryset.db, {link: links.source_values(link, objs) for link in tables})
+
+
+def _attributes(instance: models.Model | None, fields: Iterable[models.Field]) -> dict[models.Field, Any]:
+    return {field: vars(instance).get(field.attname, DEFERRED) for field in fields}
+
+
+class _Creation:
+    """One ``bulk_create()`` of a registered model."""
+
+    def __init__(
+        self,
+        model: type[models.Model],
+        using: str,
+        registrations: Sequence[Registration],
+        objs: Objects,
+        options: Mapping[str, Any],
+    ) -> None:
+        self._model = model
+        self._using = using
+        self._registrations = registrations
+        self._objs = objs
+        self._columns = model._meta.concrete_fields
+        self._ignores = bool(options.get("ignore_conflicts"))
+        self._unique = options.get("unique_fields") if options.get("update_conflicts") else None
+        self._updates = bool(options.get("update_conflicts"))
+        self._there = self._already_there() if self._ignores else frozenset()
+
+    def record(self) -> None:
+        """Record what has been inserted."""
+        if len(self._objs) > settings.max_bulk_diffs:
+            self._refuse()
+        elif self._updates:
+            self._record_upsert()
+        elif self._ignores:
+            self._record_insert([obj for obj in self._objs if self._has_pk(obj) and obj.pk not in self._there])
+        else:
+            self._record_insert(self._objs)
+
+    def _already_there(self) -> Collection[Any]:
+        """Which rows exist: with ``ignore_conflicts`` nothing else tells which were inserted."""
+        prepare(self._using, self._model)
+        pks = [obj.pk for obj in self._objs if self._has_pk(obj)][: settings.max_bulk_diffs]
+        rows = bulk.unfiltered(self._model, self._using).filter(pk__in=pks) if pks else None
+        return frozenset(rows.values_list("pk", flat=True)) if rows is not None else frozenset()
+
+    @staticmethod
+    def _has_pk(obj: models.Model) -> bool:
+        return obj._is_pk_set() and not is_expression(obj.pk)
+
+    def _refuse(self) -> None:
+        record(self._using, (), bulk.floors_of(self._registrations))
+
+    def _record_insert(self, objs: Objects) -> None:
+        known = [obj for obj in objs if self._has_pk(obj)]
+        rows = {obj.pk: bulk.Known(_columns_of(obj, bulk.pk_names(self._model)), obj) for obj in known}
+        writing = bulk.Writing(self._model, self._using, self._registrations, CREATE, only_changed=False)
+        # Whether an object was inserted or ignored, the row tells.
+        unread = dict.fromkeys(self._columns, DEFERRED) if self._ignores else None
+        made = writing.entries(rows, lambda pk: unread or _attributes(rows[pk].instance, self._columns))
+        handover = record(self._using, made)
+        if len(known) < len(self._objs) - len(self._there):
+            self._refuse()  # the database didn't say which primary keys they got
+        if not self._ignores:
+            for obj in known:
+                tracking.remember(obj, self._columns, self._using, handover)
+
+    def _record_upsert(self) -> None:
+        found = self._read_upserted()
+        if found is None or len(found) < len(self._objs):
+            self._refuse()
+        if not found:
+            return
+        rows = {instance.pk: bulk.Known(dict(instance.__dict__), instance) for instance in found}
+        writing = bulk.Writing(self._model, self._using, self._registrations, UPDATE, only_changed=False)
+        made = writing.entries(rows, lambda pk: _attributes(rows[pk].instance, self._columns))
+        record(self._using, made)
+
+    def _read_upserted(self) -> list[models.Model] | None:
+        """The rows as they are now, found by what makes them unique; ``None`` where that isn't known."""
+        if not self._unique:
+            return None
+        meta = self._model._meta
+        names = [meta.get_field(meta.pk.name if name == "pk" else name).attname for name in self._unique]
+        if len(names) == 1:
+            condition = models.Q((f"{names[0]}__in", [getattr(obj, names[0]) for obj in self._objs]))
+        else:
+            same = (models.Q(*((name, getattr(obj, name)) for name in names)) for obj in self._objs)
+            condition = functools.reduce(operator.or_, same)
+        return list(bulk.unfiltered(self._model, self._using).filter(condition))
+
+
+def _columns_of(instance: models.Model, attnames: Iterable[str]) -> dict[str, Any]:
+    return {name: instance.__dict__[name] for name in attnames if name in instance.__dict__}
+
+
+def _rows_before(
+    model: type[models.Model],
+    using: str,
+    registrations: Sequence[Registration],
+    objs: Objects,
+    fields: Iterable[models.Field],
+) -> dict[Any, bulk.Known]:
+    """What the rows hold, as far as the objects know; parents that they don't know are asked for, in one query."""
+    parents = {parent.attname for registration in registrations for parent in registration.parents}
+    wanted = parents.union(field.attname for field in fields)
+    pk_names = {name for registration in registrations for name in bulk.pk_names(registration.model)}
+    found: dict[Any, bulk.Known] = {}
+    for obj in objs:
+        known = tracking.known(obj)
+        row = {name: tracking.value_of(known, name) for name in wanted if name in known}
+        found.setdefault(obj.pk, bulk.Known({**row, **_columns_of(obj, pk_names)}, obj))
+    unknown = [pk for pk, known in found.items() if not parents <= known.row.keys()]
+    if unknown:
+        prepare(using, model)
+        for pk, row in bulk.rows_by_pk(bulk.unfiltered(model, using).filter(pk__in=unknown), parents).items():
+            found[pk] = found[pk]._replace(row={**found[pk].row, **row})
+    return found
+
+
+def _record_update(
+    model: type[models.Model],
+    using: str,
+    registrations: Sequence[Registration],
+    before: Mapping[Any, bulk.Known],
+    fields: Sequence[models.Field],
+    updated: int,
+) -> None:
+    written = bulk.with_generated(model, fields)
+    made: list[Entry] = []
+    floors = None
+    if len(before) > settings.max_bulk_diffs:
+        floors = bulk.floors_of(registrations)
+    elif registrations:
+        # Where some rows were not there, or not of the queryset, the database tells what they hold.
+        unread = dict.fromkeys(written, DEFERRED) if updated != len(before) else None
+        writing = bulk.Writing(model, using, registrations, UPDATE, only_changed=False)
+        made = writing.entries(before, lambda pk: unread or _attributes(before[pk].instance, written))
+    handover = record(using, made, floors)
+    for known in before.values():
+        tracking.remember(known.instance, written, using, handover)

@@ -1,0 +1,223 @@
+"""Many-to-many fields: what is written to their tables changes their owners.
+
+Whatever writes such a table (a manager of either side, a row of a ``through`` model, a bulk operation, the deletion of
+a target), the owners' rows are locked, and the field is read before and after. So two transactions that change one
+owner's field follow each other, and each diff holds the whole field.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from django.db import models
+from django.db.models.base import DEFERRED
+from django.db.models.deletion import Collector
+
+from diffs.conf import settings
+from diffs.diff import UPDATE
+from diffs.registration import Registration, registrations
+from diffs.store import Entry, Floors
+
+from . import tracking
+from .changes import Subject, concerned, entries, is_unrecorded
+from .context import is_inside
+from .locking import locked, prepare
+from .transaction import atomic_outside, record
+
+
+class Link(NamedTuple):
+    """A many-to-many field of a registered model, seen from its table."""
+
+    registration: Registration
+    field: models.ManyToManyField
+    source: models.ForeignKey
+    """The foreign key of the table's rows that names the owner."""
+
+
+Owners = Mapping[Link, Collection[Any]]
+"""For each field the owners concerned, by what the table's foreign key holds."""
+
+
+def through_models(registration: Registration) -> list[type[models.Model]]:
+    """The models of the tables that hold a registered model's many-to-many fields."""
+    return [field.remote_field.through for field in registration.many_to_many]
+
+
+def links_of(model: type[models.Model], using: str) -> list[Link]:
+    """The recorded fields that a model's rows belong to; of most models none."""
+    found = _links().get(model._meta.concrete_model, ())
+    return [link for link in found if using in link.registration.options.databases]
+
+
+_cache: dict[Any, list[Link]] | None = None
+
+
+def _links() -> Mapping[Any, Sequence[Link]]:
+    global _cache
+    if _cache is None:
+        _cache = defaultdict(list)
+        for registration in registrations():
+            for field in registration.many_to_many:
+                through = field.remote_field.through
+                source = through._meta.get_field(field.m2m_field_name())
+                _cache[through._meta.concrete_model].append(Link(registration, field, source))
+    return _cache
+
+
+def forget_links() -> None:
+    """Work out anew which tables belong to which fields, because registrations changed."""
+    global _cache
+    _cache = None
+
+
+@contextlib.contextmanager
+def watching(using: str, owners: Owners) -> Iterator[None]:
+    """Record how the block changes many-to-many fields.
+
+    Args:
+        using: the database alias; a transaction is under way, and SQLite's write lock is held.
+        owners: whose fields may change.
+    """
+    watched = []
+    floors = Floors()
+    for link, values in owners.items():
+        if not values or is_unrecorded(link.registration, using):
+            continue
+        if len(values) > settings.max_bulk_diffs:
+            floors.add(concerned(link.registration))
+        else:
+            watched.append(_Watched(link, using, values))
+    yield
+    made: list[Entry] = []
+    for each in watched:
+        made += each.entries()
+    if made or floors:
+        record(using, made, floors)
+
+
+def watching_instance(
+    instance: models.Model, model: type[models.Model], using: str
+) -> contextlib.AbstractContextManager[None]:
+    """Record what saving an instance does, should it be a row of a many-to-many field."""
+    links = links_of(model, using)
+    if not links or is_inside():
+        return contextlib.nullcontext()
+    owners = {link: source_values(link, [instance]) for link in links}
+    return _watching_alone(using, owners, model)
+
+
+@contextlib.contextmanager
+def _watching_alone(using: str, owners: Owners, table: type[models.Model]) -> Iterator[None]:
+    with atomic_outside(using):
+        prepare(using, table)
+        with watching(using, owners):
+            yield
+
+
+class _Watched:
+    """One field of some owners, read before and after."""
+
+    def __init__(self, link: Link, using: str, values: Collection[Any]) -> None:
+        self._link = link
+        self._using = using
+        self._values = set(values)
+        self._owners = self._lock()
+        self._before = self._read()
+
+    def entries(self) -> list[Entry]:
+        """The diffs of the owners whose field has changed."""
+        field = self._link.field
+        made: list[Entry] = []
+        for pk, after in self._read().items():
+            before = self._before.get(pk, [])
+            if set(before) != set(after) and pk in self._owners:
+                made += entries(self._owners[pk], UPDATE, {field: after}, {field: before})
+        return made
+
+    def _rows(self) -> models.QuerySet:
+        target = self._link.source.target_field.attname
+        model = self._link.registration.model
+        return models.QuerySet(model, using=self._using).filter(**{f"{target}__in": self._values})
+
+    def _lock(self) -> dict[Any, Subject]:
+        registration = self._link.registration
+        rows = locked(self._rows().order_by("pk"))
+        names = [parent.attname for parent in registration.parents]
+        found = {}
+        if registration.needs_instance:
+            for instance in rows:
+                values = [getattr(instance, name) for name in names]
+                found[instance.pk] = self._subject(instance.pk, values, instance)
+        else:
+            for pk, *values in rows.values_list("pk", *names):
+                found[pk] = self._subject(pk, values, None)
+        return found
+
+    def _subject(self, pk: Any, values: Iterable[Any], instance: models.Model | None) -> Subject:
+        registration = self._link.registration
+        parents = {parent.name: (value,) for parent, value in zip(registration.parents, values, strict=True)}
+        return Subject(registration, self._using, pk, parents, instance)
+
+    def _read(self) -> dict[Any, list[Any]]:
+        found: dict[Any, list[Any]] = defaultdict(list)
+        for pk, target in self._rows().values_list("pk", self._link.field.name):
+            found[pk] += [] if target is None else [target]
+        return found
+
+
+def _deleted_owners(collector: Collector) -> dict[Link, set[Any]]:
+    owners: dict[Link, set[Any]] = defaultdict(set)
+    for model, instances in collector.data.items():
+        for link in links_of(model, collector.using):
+            owners[link].update(source_values(link, instances))
+    for rows in collector.fast_deletes:
+        if isinstance(rows, models.QuerySet):
+            for link in links_of(rows.model, collector.using):
+                owners[link].update(rows.values_list(link.source.attname, flat=True))
+    return owners
+
+
+def source_values(link: Link, instances: Iterable[models.Model]) -> set[Any]:
+    """The owners that rows of a many-to-many table name, and named before."""
+    known = (tracking.known(instance).get(link.source.attname, DEFERRED) for instance in instances)
+    stored = {value for value in known if value is not DEFERRED}
+    return stored | {instance.__dict__.get(link.source.attname) for instance in instances} - {None}
+
+
+def patch_collector() -> Callable[[], None]:
+    """Let deletions record what they do to many-to-many fields.
+
+    No signal tells of it: ``m2m_changed`` is silent where a target is deleted, and tables that Django made itself
+    send no ``post_delete``.
+
+    Returns:
+        What takes the patch back.
+    """
+    original = Collector.delete
+
+    @functools.wraps(original)
+    def delete(self: Collector) -> tuple[int, dict[str, int]]:
+        table = _link_table(self)
+        if table is None:
+            return original(self)
+        with atomic_outside(self.using):
+            prepare(self.using, table)
+            with watching(self.using, _deleted_owners(self)):
+                return original(self)
+
+    Collector.delete = delete  # type: ignore[method-assign]
+
+    def undo() -> None:
+        Collector.delete = original  # type: ignore[method-assign]
+
+    return undo
+
+
+def _link_table(collector: Collector) -> type[models.Model] | None:
+    """A many-to-many table from which rows will be deleted."""
+    touched = [*collector.data, *(rows.model for rows in collector.fast_deletes if isinstance(rows, models.QuerySet))]
+    return next((model for model in touched if links_of(model, collector.using)), None)

@@ -1,0 +1,183 @@
+"""Field values in the form of Django's serializers, ready to be stored."""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import json
+import math
+import types
+import uuid
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from django.conf import settings as django_settings
+from django.core.exceptions import ValidationError
+from django.core.files import File
+from django.db import models
+from django.utils import timezone
+from django.utils.duration import duration_iso_string
+from django.utils.functional import Promise
+
+from diffs.codec import MAX_SAFE_INTEGER
+from diffs.errors import SerializationError
+from diffs.registration import Registration
+
+
+def is_expression(value: Any) -> bool:
+    """Whether only the database knows what this comes to."""
+    return hasattr(value, "resolve_expression")
+
+
+def must_be_read(field: models.Field, value: Any) -> bool:
+    """Whether the database may hold something else than what it was given: an expression, a rounded decimal."""
+    if is_expression(value):
+        return True
+    target = concrete(field)
+    if isinstance(target, models.DecimalField) and isinstance(value, decimal.Decimal | float | str):
+        number = normal(target, value)
+        return isinstance(number, decimal.Decimal) and _digits_after_point(number) > (target.decimal_places or 0)
+    return False
+
+
+def _digits_after_point(number: decimal.Decimal) -> int:
+    exponent = number.as_tuple().exponent
+    return -exponent if isinstance(exponent, int) else 0
+
+
+def concrete(field: models.Field) -> models.Field:
+    """The field that says what kind of value a column holds: a foreign key's target."""
+    while field.remote_field is not None:
+        field = field.target_field
+    return field
+
+
+def normal(field: models.Field, value: Any) -> Any:
+    """A value as the database would give it back, where that can be told (the state form of django-dirtyfields)."""
+    if isinstance(value, File):
+        return str(value)
+    if value is None or is_expression(value):
+        return value
+    if isinstance(value, models.Model):
+        value = getattr(value, field.target_field.attname)
+    if isinstance(value, memoryview | bytearray):
+        value = bytes(value)
+    try:
+        return concrete(field).to_python(value)
+    except (ValidationError, TypeError, ValueError, decimal.InvalidOperation):
+        return value
+
+
+def stored(field: models.Field, value: Any) -> Any:
+    """A field's value as a diff holds it.
+
+    Args:
+        field: a concrete field.
+        value: what an instance or a query gives for it.
+
+    Raises:
+        SerializationError: the value has no form that JSON knows.
+    """
+    field = concrete(field)
+    value = normal(field, value)
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(field, models.JSONField):
+        return plain(json.loads(json.dumps(value, cls=field.encoder)))
+    if isinstance(value, decimal.Decimal) and isinstance(field, models.DecimalField):
+        return _decimal_text(value, field)
+    if isinstance(value, int | float | decimal.Decimal | dt.date | dt.time | uuid.UUID):
+        return plain(value)
+    if isinstance(value, str) and isinstance(field, models.CharField | models.TextField | models.FileField):
+        return str(value)
+    # Everything else has its own text: bytes, durations, addresses, arrays, fields of other packages.
+    return plain(field.value_to_string(types.SimpleNamespace(**{field.attname: value})))
+
+
+def _decimal_text(value: decimal.Decimal, field: models.DecimalField) -> str:
+    places = field.decimal_places
+    if value.is_finite() and places is not None and _digits_after_point(value) < places:
+        value = value.quantize(decimal.Decimal(1).scaleb(-places), context=decimal.Context(prec=1000))
+    return f"{value:f}"
+
+
+def plain(value: Any) -> Any:
+    """Any value in a form that JSON knows, numbers that JavaScript can't hold as text.
+
+    Raises:
+        SerializationError: there is none.
+    """
+    if value is None or isinstance(value, bool | uuid.UUID):
+        return value
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, int):
+        return int(value) if abs(value) <= MAX_SAFE_INTEGER else str(int(value))
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, decimal.Decimal):
+        return str(value)
+    if isinstance(value, dt.datetime):
+        return _utc(value)
+    if isinstance(value, dt.date):
+        return value
+    if isinstance(value, dt.time):
+        return _time_text(value)
+    if isinstance(value, dt.timedelta):
+        return duration_iso_string(value)
+    if isinstance(value, Mapping):
+        return {_key(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, Promise | File):
+        return str(value)
+    raise SerializationError(
+        f"A diff can't hold a {type(value).__module__}.{type(value).__qualname__}: turn it into text, a number, "
+        "a list or a dict."
+    )
+
+
+def _key(key: Any) -> str:
+    if isinstance(key, str | Promise):
+        return str(key)
+    if isinstance(key, int | float | uuid.UUID) and not isinstance(key, bool):
+        return str(key)
+    raise SerializationError(f"A diff's keys are text, not {type(key).__qualname__}.")
+
+
+def _utc(value: dt.datetime) -> dt.datetime:
+    if value.tzinfo is None:
+        if not django_settings.USE_TZ:
+            return value
+        value = timezone.make_aware(value, timezone.get_default_timezone())
+    return value.astimezone(dt.timezone.utc)
+
+
+def _time_text(value: dt.time) -> str:
+    whole_milliseconds = value.microsecond % 1000 == 0 != value.microsecond
+    return value.isoformat(timespec="milliseconds" if whole_milliseconds else "auto")
+
+
+def many_to_many_data(field: models.ManyToManyField, pks: Iterable[Any]) -> list[Any]:
+    """The primary keys of a many-to-many field's objects, in a fixed order."""
+    found = [pk for pk in pks if pk is not None]
+    target = field.remote_field.model._meta.pk
+    try:
+        found.sort()
+    except TypeError:
+        found.sort(key=str)
+    return [list(map(plain, pk)) if isinstance(pk, tuple) else stored(target, pk) for pk in found]
+
+
+def row_data(registration: Registration, instance: models.Model) -> dict[str, Any]:
+    """Everything of an object that diffs may hold, in their form.
+
+    Args:
+        registration: of its model.
+        instance: the object; its many-to-many fields are read from its database.
+    """
+    data = {field.name: stored(field, getattr(instance, field.attname)) for field in registration.fields}
+    for field in registration.many_to_many:
+        rows = models.QuerySet(registration.model, using=instance._state.db).filter(pk=instance.pk)
+        data[field.name] = many_to_many_data(field, rows.values_list(field.name, flat=True))
+    return data

@@ -1,0 +1,112 @@
+"""Primary keys: from any value to one canonical text, and to the form of Django's serializers."""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import models
+
+from .codec import MAX_SAFE_INTEGER, timestamp_text
+from .keys import join_pk, split_pk
+
+
+def wire(model: type[models.Model], pk: Any) -> Any:
+    """A primary key as it stands in diffs: a number below 2**53, text, or a list where it is composite.
+
+    Args:
+        model: whose.
+        pk: a value that Django takes for it.
+
+    Raises:
+        ValueError: it can't be one.
+    """
+    fields = model._meta.pk_fields
+    if len(fields) == 1:
+        return _wire(fields[0], pk)
+    if not isinstance(pk, tuple | list) or len(pk) != len(fields):
+        raise ValueError(f"The primary key of {model._meta.label} has {len(fields)} parts.")
+    return [_wire(field, part) for field, part in zip(fields, pk, strict=True)]
+
+
+def text(model: type[models.Model], pk: Any) -> str:
+    """The one text of a primary key, by which its feed is named.
+
+    Raises:
+        ValueError: it can't be one.
+    """
+    value = wire(model, pk)
+    return join_pk([str(part) for part in value]) if isinstance(value, list) else str(value)
+
+
+def parse(model: type[models.Model], pk_text: str) -> Any:
+    """The primary key that a text names.
+
+    Args:
+        model: whose.
+        pk_text: what `text` gave, or what a client wrote.
+
+    Raises:
+        ValueError: no object of the model can have it.
+    """
+    fields = model._meta.pk_fields
+    if len(fields) == 1:
+        return _parse(fields[0], pk_text)
+    parts = split_pk(pk_text)
+    if len(parts) != len(fields):
+        raise ValueError(f"The primary key of {model._meta.label} has {len(fields)} parts.")
+    return tuple(_parse(field, part) for field, part in zip(fields, parts, strict=True))
+
+
+def _concrete(field: models.Field) -> models.Field:
+    while field.remote_field is not None:
+        field = field.target_field
+    return field
+
+
+def _to_python(field: models.Field, value: Any) -> Any:
+    if isinstance(value, models.Model):
+        raise ValueError("A primary key is wanted, not an object.")
+    try:
+        value = field.to_python(value)
+    except (ValidationError, TypeError, OverflowError, decimal.InvalidOperation):
+        raise ValueError("That is no primary key of this model.") from None
+    if value is None or (isinstance(value, str) and not _is_encodable(value)):
+        raise ValueError("That is no primary key of this model.")
+    return value
+
+
+def _is_encodable(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _wire(field: models.Field, value: Any) -> Any:
+    field = _concrete(field)
+    value = _to_python(field, value)
+    if isinstance(value, bool | str):
+        return value
+    if isinstance(value, int):
+        return value if abs(value) <= MAX_SAFE_INTEGER else str(value)
+    if isinstance(value, dt.datetime):
+        return timestamp_text(value.astimezone(dt.timezone.utc) if value.tzinfo else value)
+    if isinstance(value, decimal.Decimal):
+        return f"{value.normalize():f}"
+    if isinstance(value, dt.date | dt.time):
+        return value.isoformat()
+    return str(value)
+
+
+def _parse(field: models.Field, part: str) -> Any:
+    field = _concrete(field)
+    value = _to_python(field, part)
+    try:
+        field.run_validators(value)
+    except ValidationError:
+        raise ValueError("That is no primary key of this model.") from None
+    return value

@@ -1,0 +1,217 @@
+"""What is registered, and with what: all that the other rooms need to know of a model."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from django.db import DEFAULT_DB_ALIAS, models
+
+from . import pks
+from .conf import microseconds, settings
+from .errors import NoModelFeed, NotRegistered
+from .keys import FeedName
+from .store import FeedRef
+
+Permission = str | Callable[[Any, type[models.Model], Any], bool]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What a model asked for."""
+
+    fields: tuple[str, ...] | None = None
+    """The fields that may appear in diffs; ``None``: all that Django's serializers give."""
+    exclude: tuple[str, ...] = ()
+    """Fields that are never stored."""
+    parent: tuple[str, ...] = ()
+    """Foreign keys whose objects' feeds also get the diffs."""
+    model_feed: bool = False
+    """Whether one feed for the whole model is kept."""
+    max_element_age: float | dt.timedelta | None = None
+    """This model's window; ``None``: the setting's."""
+    permission: Permission | None = None
+    """Who may pull; ``None``: who has the model's view permission."""
+    databases: tuple[str, ...] = (DEFAULT_DB_ALIAS,)
+    """Aliases whose changes are recorded."""
+    accessor: str = "diffs"
+    """The attribute that gives the feed."""
+
+
+class Parent(NamedTuple):
+    """A foreign key whose object's feed also gets the diffs."""
+
+    name: str
+    attname: str
+    model: type[models.Model]
+    """The concrete model that it points to."""
+    target: str | None
+    """The field that it points to, where that isn't the primary key."""
+
+
+class Registration:
+    """A registered model.
+
+    Args:
+        model: a concrete model.
+        options: what it asked for.
+        inherited: whether an abstract base asked for it.
+    """
+
+    def __init__(self, model: type[models.Model], options: Options, *, inherited: bool = False) -> None:
+        self.model = model
+        self.options = options
+        self.inherited = inherited
+        self.label = model._meta.label_lower
+
+    def __repr__(self) -> str:
+        return f"<Registration: {self.label}>"
+
+    @property
+    def window(self) -> int:
+        """How long this model's feeds keep a diff, in microseconds."""
+        age = self.options.max_element_age
+        return settings.max_element_age if age is None else microseconds(age)
+
+    @property
+    def model_feed(self) -> FeedRef:
+        """The feed of all its objects.
+
+        Raises:
+            NoModelFeed: it has none.
+        """
+        if not self.options.model_feed:
+            raise NoModelFeed(
+                f"{self.model._meta.label} keeps no feed of all its objects: register it with model_feed=True."
+            )
+        return FeedRef(FeedName(self.label), self.window)
+
+    def feed(self, pk: Any) -> FeedRef:
+        """An object's feed.
+
+        Raises:
+            ValueError: `pk` can't be a primary key of the model.
+        """
+        return FeedRef(FeedName(self.label, pks.text(self.model, pk)), self.window)
+
+    def allows(self, field: models.Field) -> bool:
+        """Whether a field may appear in diffs."""
+        names = {field.name, field.attname}
+        if names & set(self.options.exclude):
+            return False
+        return bool(field.serialize) if self.options.fields is None else bool(names & set(self.options.fields))
+
+    @cached_property
+    def fields(self) -> tuple[models.Field, ...]:
+        """The columns that may appear in diffs, inherited ones included."""
+        return tuple(field for field in self.model._meta.concrete_fields if self.allows(field))
+
+    @cached_property
+    def many_to_many(self) -> tuple[models.ManyToManyField, ...]:
+        """The many-to-many fields that may appear in diffs."""
+        return tuple(field for field in self.model._meta.many_to_many if self.allows(field))
+
+    @cached_property
+    def parents(self) -> tuple[Parent, ...]:
+        """The foreign keys of `parent=`."""
+        return tuple(map(self._parent, self.options.parent))
+
+    def _parent(self, name: str) -> Parent:
+        field = self.model._meta.get_field(name)
+        model = field.remote_field.model._meta.concrete_model
+        target = field.target_field
+        return Parent(field.name, field.attname, model, None if target.primary_key else target.attname)
+
+    @cached_property
+    def serialize_hook(self) -> Callable[[models.Model, Mapping[str, Any], bool], Any] | None:
+        """The model's ``serialize_diff``, taking instance, dirty fields and whether the object is new."""
+        hook = getattr(self.model, "serialize_diff", None)
+        if hook is None:
+            return None
+        if takes_created(hook):
+            return lambda instance, dirty, created: instance.serialize_diff(dirty, created=created)  # type: ignore[attr-defined]
+        return lambda instance, dirty, created: instance.serialize_diff(dirty)  # type: ignore[attr-defined]
+
+    @cached_property
+    def parent_hook(self) -> str | None:
+        """The name of the model's hook for parents, if it has one."""
+        for name in ("get_diff_parent", "get_parent_object"):
+            if hasattr(self.model, name):
+                return name
+        return None
+
+    @cached_property
+    def has_send_hook(self) -> bool:
+        """Whether the model decides for each diff if it is sent."""
+        return hasattr(self.model, "send_diff")
+
+    @cached_property
+    def has_own_detection(self) -> bool:
+        """Whether the model has a change detection of its own."""
+        return hasattr(self.model, "get_dirty_fields")
+
+    @cached_property
+    def needs_instance(self) -> bool:
+        """Whether a diff can't be made without the object at hand."""
+        return self.serialize_hook is not None or self.parent_hook is not None or self.has_send_hook
+
+
+def takes_created(hook: Callable[..., Any]) -> bool:
+    """Whether a ``serialize_diff`` takes ``created``; older ones don't."""
+    parameters = inspect.signature(hook).parameters
+    return "created" in parameters or any(
+        parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()
+    )
+
+
+_registrations: dict[type[models.Model], Registration] = {}
+_labels: dict[str, Registration] = {}
+
+
+def find(model: type[models.Model]) -> Registration | None:
+    """The registration of a model or of the model that it is a proxy of."""
+    return _registrations.get(model._meta.concrete_model)  # type: ignore[arg-type]
+
+
+def find_label(label: str) -> Registration | None:
+    """The registration of the model with this label, ``"polls.question"``."""
+    return _labels.get(label)
+
+
+def require(model: type[models.Model]) -> Registration:
+    """The registration of a model.
+
+    Raises:
+        NotRegistered: it has none.
+    """
+    registration = find(model)
+    if registration is None:
+        raise NotRegistered(f"{model._meta.label} has no diffs: decorate it with @diffs.register.")
+    return registration
+
+
+def registrations() -> Iterator[Registration]:
+    """All registrations."""
+    return iter(tuple(_registrations.values()))
+
+
+def add(registration: Registration) -> None:
+    """Enter a registration."""
+    _registrations[registration.model] = registration
+    _labels[registration.label] = registration
+
+
+def remove(registration: Registration) -> None:
+    """Take a registration out."""
+    del _registrations[registration.model]
+    del _labels[registration.label]
+
+
+def window_of(label: str) -> int:
+    """A model's window in microseconds; the setting's for a model that is no longer registered."""
+    registration = find_label(label)
+    return settings.max_element_age if registration is None else registration.window

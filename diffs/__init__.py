@@ -36,7 +36,25 @@ _HOMES = {
     "unregister": "registry",
 }
 
-__all__ = [*_HOMES]
+__all__ = [
+    "CursorError",
+    "CursorExpired",
+    "Diff",
+    "DiffsError",
+    "Feed",
+    "FeedManager",
+    "NoModelFeed",
+    "NotRegistered",
+    "StoreUnavailable",
+    "actor",
+    "disabled",
+    "feed_of",
+    "feed_token",
+    "register",
+    "snapshot",
+    "touch",
+    "unregister",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -17,6 +17,7 @@ from .diff import Diff
 from .errors import CursorExpired, MemberError
 from .registration import Registration, find_label, require
 from .store import FeedRef, Page, Read, Stored, get_store
+from .typing import AnyModel
 
 logger = logging.getLogger("diffs")
 
@@ -138,7 +139,7 @@ class Feed:
 
     async def aget(self, index: int) -> Diff:
         """``feed[index]`` for asynchronous code."""
-        return await sync_to_async(self.__getitem__, thread_sensitive=False)(index)  # type: ignore[call-overload, no-any-return]
+        return await sync_to_async(self.__getitem__, thread_sensitive=False)(index)
 
     async def acursor(self) -> str:
         """`cursor` for asynchronous code."""
@@ -321,7 +322,7 @@ class FeedDescriptor:
         return _object_feed(self.registration, instance)
 
 
-def _object_feed(registration: Registration, instance: models.Model) -> Feed:
+def _object_feed(registration: Registration, instance: AnyModel) -> Feed:
     pk = instance._get_pk_val(registration.model._meta)
     if not instance._is_pk_set(registration.model._meta):
         raise ValueError(

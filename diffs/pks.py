@@ -11,6 +11,7 @@ from django.db import models
 
 from .codec import MAX_SAFE_INTEGER, timestamp_text
 from .keys import join_pk, split_pk
+from .typing import AnyField
 
 
 def wire(model: type[models.Model], pk: Any) -> Any:
@@ -60,13 +61,13 @@ def parse(model: type[models.Model], pk_text: str) -> Any:
     return tuple(_parse(field, part) for field, part in zip(fields, parts, strict=True))
 
 
-def _concrete(field: models.Field) -> models.Field:
+def _concrete(field: AnyField) -> AnyField:
     while field.remote_field is not None:
         field = field.target_field
     return field
 
 
-def _to_python(field: models.Field, value: Any) -> Any:
+def _to_python(field: AnyField, value: Any) -> Any:
     if isinstance(value, models.Model):
         raise ValueError("A primary key is wanted, not an object.")
     try:
@@ -86,7 +87,7 @@ def _is_encodable(value: str) -> bool:
     return True
 
 
-def _wire(field: models.Field, value: Any) -> Any:
+def _wire(field: AnyField, value: Any) -> Any:
     field = _concrete(field)
     value = _to_python(field, value)
     if isinstance(value, bool | str):
@@ -102,7 +103,7 @@ def _wire(field: models.Field, value: Any) -> Any:
     return str(value)
 
 
-def _parse(field: models.Field, part: str) -> Any:
+def _parse(field: AnyField, part: str) -> Any:
     field = _concrete(field)
     value = _to_python(field, part)
     try:

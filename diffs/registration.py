@@ -16,6 +16,7 @@ from .conf import microseconds, settings
 from .errors import NoModelFeed, NotRegistered
 from .keys import FeedName
 from .store import FeedRef
+from .typing import AnyField
 
 Permission = str | Callable[[Any, type[models.Model], Any], bool]
 
@@ -98,7 +99,7 @@ class Registration:
         """
         return FeedRef(FeedName(self.label, pks.text(self.model, pk)), self.window)
 
-    def allows(self, field: models.Field) -> bool:
+    def allows(self, field: AnyField) -> bool:
         """Whether a field may appear in diffs."""
         names = {field.name, field.attname}
         if names & set(self.options.exclude):
@@ -106,12 +107,12 @@ class Registration:
         return bool(field.serialize) if self.options.fields is None else bool(names & set(self.options.fields))
 
     @cached_property
-    def fields(self) -> tuple[models.Field, ...]:
+    def fields(self) -> tuple[AnyField, ...]:
         """The columns that may appear in diffs, inherited ones included."""
         return tuple(field for field in self.model._meta.concrete_fields if self.allows(field))
 
     @cached_property
-    def many_to_many(self) -> tuple[models.ManyToManyField, ...]:
+    def many_to_many(self) -> tuple[AnyField, ...]:
         """The many-to-many fields that may appear in diffs."""
         return tuple(field for field in self.model._meta.many_to_many if self.allows(field))
 
@@ -121,7 +122,7 @@ class Registration:
         return tuple(map(self._parent, self.options.parent))
 
     def _parent(self, name: str) -> Parent:
-        field = self.model._meta.get_field(name)
+        field: AnyField = self.model._meta.get_field(name)
         model = field.remote_field.model._meta.concrete_model
         target = field.target_field
         return Parent(field.name, field.attname, model, None if target.primary_key else target.attname)

@@ -141,9 +141,7 @@ def _register(model: type[M], options: Options) -> type[M]:
     present = find(model)
     if present is not None:
         if not present.inherited:
-            raise RegistrationError(
-                f"{model._meta.label} is registered already: register it once, with all its options."
-            )
+            raise RegistrationError(f"{model._meta.label} is registered already: once, with all options.")
         unregister(model)
     _enter(Registration(model, options))
     return model
@@ -195,7 +193,8 @@ def _check_names(model: type[models.Model], options: Options) -> None:
         for name in getattr(options, option) or ():
             if name not in known:
                 raise RegistrationError(
-                    f"{meta.label} has no field {name!r}, which {option}= names. {conf.did_you_mean(name, sorted(known))}"
+                    f"{meta.label} has no field {name!r}, which {option}= names. "
+                    f"{conf.did_you_mean(name, sorted(known))}"
                 )
     for name in options.parent:
         try:

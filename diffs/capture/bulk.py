@@ -11,12 +11,13 @@ from django.db.models.base import DEFERRED
 from diffs.diff import UPDATE, Action
 from diffs.registration import Registration
 from diffs.store import Entry, Floors
+from diffs.typing import AnyField, AnyQuerySet
 
 from . import values
 from .changes import Subject, concerned, entries, is_unrecorded
 from .tracking import recorded
 
-Values = Mapping[models.Field, Any]
+Values = Mapping[AnyField, Any]
 
 
 class Known(NamedTuple):
@@ -59,7 +60,7 @@ def pk_in(model: type[models.Model], row: Mapping[str, Any]) -> Any:
     return row[names[0]] if len(names) == 1 else tuple(row[name] for name in names)
 
 
-def rows_by_pk(queryset: models.QuerySet, attnames: Iterable[str]) -> dict[Any, dict[str, Any]]:
+def rows_by_pk(queryset: AnyQuerySet, attnames: Iterable[str]) -> dict[Any, dict[str, Any]]:
     """Read columns of rows.
 
     Args:
@@ -71,18 +72,15 @@ def rows_by_pk(queryset: models.QuerySet, attnames: Iterable[str]) -> dict[Any, 
     return {pk_in(queryset.model, row): row for row in rows}
 
 
-def unfiltered(model: type[models.Model], using: str) -> models.QuerySet:
+def unfiltered(model: type[models.Model], using: str) -> AnyQuerySet:
     """All rows of a model, whatever its managers leave out."""
     return models.QuerySet(model, using=using)
 
 
-def with_generated(model: type[models.Model], written: Collection[models.Field]) -> list[models.Field]:
+def with_generated(model: type[models.Model], written: Collection[AnyField]) -> list[AnyField]:
     """These columns, and those that the database computes from them."""
-    computed = [
-        field
-        for field in model._meta.concrete_fields
-        if field.generated and field.referenced_fields.intersection(written)
-    ]
+    columns: Sequence[AnyField] = model._meta.concrete_fields
+    computed = [field for field in columns if field.generated and field.referenced_fields.intersection(written)]
     return [*written, *computed]
 
 
@@ -111,8 +109,8 @@ class Writing(NamedTuple):
                 made += self._entries(registration, rows[pk], columns)
         return made
 
-    def _read_back(self, written: dict[Any, dict[models.Field, Any]]) -> None:
-        unknown: dict[str, models.Field] = {}
+    def _read_back(self, written: dict[Any, dict[AnyField, Any]]) -> None:
+        unknown: dict[str, AnyField] = {}
         pks = []
         for pk, columns in written.items():
             missing = [
@@ -152,6 +150,6 @@ class Writing(NamedTuple):
         return entries(subject, self.action, changed, previous)
 
     @staticmethod
-    def _is_same(field: models.Field, value: Any, row: Mapping[str, Any]) -> bool:
+    def _is_same(field: AnyField, value: Any, row: Mapping[str, Any]) -> bool:
         old = row.get(field.attname, DEFERRED)
         return old is not DEFERRED and bool(values.normal(field, old) == values.normal(field, value))

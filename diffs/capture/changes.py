@@ -14,6 +14,7 @@ from diffs.diff import CREATE, DELETE, Action
 from diffs.errors import RegistrationError, SerializationError
 from diffs.registration import Parent, Registration, find
 from diffs.store import Entry, FeedRef, Floors
+from diffs.typing import AnyField
 
 from . import values
 from .context import current_actor, unrecorded
@@ -34,7 +35,7 @@ class Subject(NamedTuple):
 
 
 def entries(
-    subject: Subject, action: Action, fresh: Mapping[models.Field, Any], previous: Mapping[models.Field, Any]
+    subject: Subject, action: Action, fresh: Mapping[AnyField, Any], previous: Mapping[AnyField, Any]
 ) -> list[Entry]:
     """The diffs of one change, one for each feed.
 
@@ -71,7 +72,7 @@ def entries(
 
 
 def _data(
-    subject: Subject, action: Action, fresh: Mapping[models.Field, Any], previous: Mapping[models.Field, Any]
+    subject: Subject, action: Action, fresh: Mapping[AnyField, Any], previous: Mapping[AnyField, Any]
 ) -> Mapping[str, Any]:
     if action == DELETE:
         return {}
@@ -91,7 +92,7 @@ def _data(
     return plain
 
 
-def _value(field: models.Field, value: Any) -> Any:
+def _value(field: AnyField, value: Any) -> Any:
     if field.many_to_many:
         return values.many_to_many_data(field, value)
     return values.stored(field, value)
@@ -125,8 +126,8 @@ def _parent_pks(subject: Subject, parent: Parent) -> Iterable[Any]:
     found = {value for value in subject.parents.get(parent.name, ()) if value is not None and value is not DEFERRED}
     if parent.target is None or not found:
         return found
-    manager = parent.model._base_manager.using(subject.using)
-    return manager.filter(**{f"{parent.target}__in": found}).values_list("pk", flat=True)
+    rows = models.QuerySet(parent.model, using=subject.using).filter(**{f"{parent.target}__in": found})
+    return list(rows.values_list("pk", flat=True))
 
 
 def concerned(registration: Registration) -> Floors:

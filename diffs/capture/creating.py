@@ -16,6 +16,7 @@ from diffs.conf import settings
 from diffs.diff import CREATE, UPDATE
 from diffs.registration import Registration
 from diffs.store import Entry
+from diffs.typing import AnyField, AnyModel, AnyQuerySet
 
 from . import bulk, links, tracking
 from .context import inside
@@ -27,7 +28,7 @@ Objects = Sequence[models.Model]
 
 
 def bulk_create(
-    original: Callable[..., list[models.Model]], queryset: models.QuerySet, objs: Objects, options: Mapping[str, Any]
+    original: Callable[..., list[models.Model]], queryset: AnyQuerySet, objs: Objects, options: Mapping[str, Any]
 ) -> list[models.Model]:
     """Insert objects, and record it.
 
@@ -55,7 +56,7 @@ def bulk_create(
 
 def bulk_update(
     original: Callable[..., int],
-    queryset: models.QuerySet,
+    queryset: AnyQuerySet,
     objs: Objects,
     names: Collection[str],
     batch_size: int | None,
@@ -88,7 +89,7 @@ def bulk_update(
 
 
 def _watching(
-    queryset: models.QuerySet, tables: Sequence[links.Link], objs: Objects
+    queryset: AnyQuerySet, tables: Sequence[links.Link], objs: Objects
 ) -> contextlib.AbstractContextManager[None]:
     """Where the objects are rows of many-to-many fields: their owners change."""
     if not tables:
@@ -97,7 +98,7 @@ def _watching(
     return links.watching(queryset.db, {link: links.source_values(link, objs) for link in tables})
 
 
-def _attributes(instance: models.Model | None, fields: Iterable[models.Field]) -> dict[models.Field, Any]:
+def _attributes(instance: models.Model | None, fields: Iterable[AnyField]) -> dict[AnyField, Any]:
     return {field: vars(instance).get(field.attname, DEFERRED) for field in fields}
 
 
@@ -141,7 +142,7 @@ class _Creation:
         return frozenset(rows.values_list("pk", flat=True)) if rows is not None else frozenset()
 
     @staticmethod
-    def _has_pk(obj: models.Model) -> bool:
+    def _has_pk(obj: AnyModel) -> bool:
         return obj._is_pk_set() and not is_expression(obj.pk)
 
     def _refuse(self) -> None:
@@ -176,7 +177,7 @@ class _Creation:
         """The rows as they are now, found by what makes them unique; ``None`` where that isn't known."""
         if not self._unique:
             return None
-        meta = self._model._meta
+        meta: Any = self._model._meta
         names = [meta.get_field(meta.pk.name if name == "pk" else name).attname for name in self._unique]
         if len(names) == 1:
             condition = models.Q((f"{names[0]}__in", [getattr(obj, names[0]) for obj in self._objs]))
@@ -195,7 +196,7 @@ def _rows_before(
     using: str,
     registrations: Sequence[Registration],
     objs: Objects,
-    fields: Iterable[models.Field],
+    fields: Iterable[AnyField],
 ) -> dict[Any, bulk.Known]:
     """What the rows hold, as far as the objects know; parents that they don't know are asked for, in one query."""
     parents = {parent.attname for registration in registrations for parent in registration.parents}
@@ -219,7 +220,7 @@ def _record_update(
     using: str,
     registrations: Sequence[Registration],
     before: Mapping[Any, bulk.Known],
-    fields: Sequence[models.Field],
+    fields: Sequence[AnyField],
     updated: int,
 ) -> None:
     written = bulk.with_generated(model, fields)
@@ -234,4 +235,5 @@ def _record_update(
         made = writing.entries(before, lambda pk: unread or _attributes(before[pk].instance, written))
     handover = record(using, made, floors)
     for known in before.values():
-        tracking.remember(known.instance, written, using, handover)
+        if known.instance is not None:
+            tracking.remember(known.instance, written, using, handover)

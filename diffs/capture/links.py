@@ -21,6 +21,7 @@ from diffs.conf import settings
 from diffs.diff import UPDATE
 from diffs.registration import Registration, registrations
 from diffs.store import Entry, Floors
+from diffs.typing import AnyField, AnyQuerySet
 
 from . import tracking
 from .changes import Subject, concerned, entries, is_unrecorded
@@ -33,8 +34,8 @@ class Link(NamedTuple):
     """A many-to-many field of a registered model, seen from its table."""
 
     registration: Registration
-    field: models.ManyToManyField
-    source: models.ForeignKey
+    field: AnyField
+    source: AnyField
     """The foreign key of the table's rows that names the owner."""
 
 
@@ -138,7 +139,7 @@ class _Watched:
                 made += entries(self._owners[pk], UPDATE, {field: after}, {field: before})
         return made
 
-    def _rows(self) -> models.QuerySet:
+    def _rows(self) -> AnyQuerySet:
         target = self._link.source.target_field.attname
         model = self._link.registration.model
         return models.QuerySet(model, using=self._using).filter(**{f"{target}__in": self._values})

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from django.db import connections, models
 
+from diffs.typing import AnyQuerySet
+
 
 def prepare(using: str, model: type[models.Model]) -> None:
     """Take SQLite's write lock before a read that leads to a write.
@@ -19,11 +21,11 @@ def prepare(using: str, model: type[models.Model]) -> None:
     if connection.vendor != "sqlite" or getattr(connection, "transaction_mode", None) in ("IMMEDIATE", "EXCLUSIVE"):
         return
     quote = connection.ops.quote_name
-    table, column = quote(model._meta.db_table), quote(model._meta.pk_fields[0].column)
+    table, column = quote(model._meta.db_table), quote(str(model._meta.pk_fields[0].column))
     with connection.cursor() as cursor:
         cursor.execute(f"UPDATE {table} SET {column} = {column} WHERE 0 = 1")
 
 
-def locked(queryset: models.QuerySet) -> models.QuerySet:
+def locked(queryset: AnyQuerySet) -> AnyQuerySet:
     """The same rows, locked where the database can."""
     return queryset.select_for_update() if connections[queryset.db].features.has_select_for_update else queryset

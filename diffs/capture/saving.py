@@ -12,6 +12,7 @@ from django.db.models.base import DEFERRED
 from diffs.diff import CREATE, UPDATE
 from diffs.registration import Registration
 from diffs.store import Entry
+from diffs.typing import AnyField
 
 from . import links, tracking, values
 from .changes import Subject, entries, is_unrecorded
@@ -63,7 +64,7 @@ class _Write:
         self.is_last = model._meta.concrete_model is type(instance)._meta.concrete_model
 
     @functools.cached_property
-    def columns(self) -> Sequence[models.Field]:
+    def columns(self) -> Sequence[AnyField]:
         """The columns that this write, with those of the parents' tables before it, may have changed."""
         meta = self.model._meta
         fields = meta.local_concrete_fields if self.raw else meta.concrete_fields
@@ -73,7 +74,7 @@ class _Write:
         return [*named, *_generated_from(fields, named)]
 
 
-def _generated_from(fields: Sequence[models.Field], written: Collection[models.Field]) -> list[models.Field]:
+def _generated_from(fields: Sequence[AnyField], written: Collection[AnyField]) -> list[AnyField]:
     return [field for field in fields if field.generated and field.referenced_fields.intersection(written)]
 
 
@@ -123,8 +124,8 @@ def _present_parents(registration: Registration, write: _Write, before: dict[str
 
 
 def _dirty(
-    registration: Registration, write: _Write, allowed: Sequence[models.Field], before: dict[str, Any]
-) -> dict[models.Field, Any]:
+    registration: Registration, write: _Write, allowed: Sequence[AnyField], before: dict[str, Any]
+) -> dict[AnyField, Any]:
     instance = write.instance
     if not write.updated:
         return dict.fromkeys(allowed, DEFERRED)
@@ -141,11 +142,11 @@ def _read_back(
     write: _Write,
     registration: Registration,
     pk: Any,
-    fresh: dict[models.Field, Any],
+    fresh: dict[AnyField, Any],
     parents: dict[str, Any],
 ) -> None:
     """Ask the database for what only it knows, without touching the instance."""
-    unknown: dict[str, models.Field] = {
+    unknown: dict[str, AnyField] = {
         field.attname: field
         for field, value in fresh.items()
         if value is DEFERRED or values.must_be_read(field, value) or (field.generated and write.updated)

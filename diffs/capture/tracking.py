@@ -17,6 +17,7 @@ from django.db import models
 from django.db.models.base import DEFERRED
 
 from diffs.registration import Registration, find
+from diffs.typing import AnyField
 
 from .transaction import Handover
 from .values import concrete, is_expression, normal
@@ -70,7 +71,7 @@ class Row:
         return Row, (self.values, self.using, None, None)
 
 
-def is_mutable(field: models.Field) -> bool:
+def is_mutable(field: AnyField) -> bool:
     """Whether a value of this field can change in place."""
     field = concrete(field)
     return field.get_internal_type() not in _IMMUTABLE or hasattr(field, "from_db_value")
@@ -100,13 +101,11 @@ def value_of(values: Mapping[str, Any], attname: str) -> Any:
     return value.value if isinstance(value, Snapshot) else value
 
 
-def changed(
-    instance: models.Model, fields: Iterable[models.Field], before: Mapping[str, Any]
-) -> dict[models.Field, Any]:
+def changed(instance: models.Model, fields: Iterable[AnyField], before: Mapping[str, Any]) -> dict[AnyField, Any]:
     """Which of these fields hold something else than their row, with the previous value, `DEFERRED` if unknown."""
-    current: dict[models.Field, Any] = {}
-    previous: dict[models.Field, Any] = {}
-    unknown: dict[models.Field, Any] = {}
+    current: dict[AnyField, Any] = {}
+    previous: dict[AnyField, Any] = {}
+    unknown: dict[AnyField, Any] = {}
     for field in fields:
         value = instance.__dict__.get(field.attname, DEFERRED)
         if value is DEFERRED:
@@ -117,15 +116,13 @@ def changed(
         else:
             current[field] = normal(field, value)
             previous[field] = normal(field, old)
-    compare = getattr(instance, "compare_function", (raw_compare, {}))
-    normalise = getattr(instance, "normalise_function", (normalise_value, {}))
+    compare: Any = getattr(instance, "compare_function", (raw_compare, {}))
+    normalise: Any = getattr(instance, "normalise_function", (normalise_value, {}))
     found = compare_states(current, previous, compare, normalise)
     return {field: found[field]["saved"] if field in found else unknown[field] for field in (*found, *unknown)}
 
 
-def remember(
-    instance: models.Model, fields: Iterable[models.Field], using: str, handover: Handover | None = None
-) -> None:
+def remember(instance: models.Model, fields: Iterable[AnyField], using: str, handover: Handover | None = None) -> None:
     """Take the instance's present values for what its row holds.
 
     Args:
@@ -156,14 +153,15 @@ def forget(instance: models.Model, attnames: Collection[str]) -> None:
         instance._state.__dict__[_ATTRIBUTE] = Row(values, "", None, None)
 
 
-def from_db_for(original: Any) -> classmethod[Any, Any, Any]:
+def from_db_for(original: Any) -> Any:
     """A ``from_db`` that keeps the row.
 
     Args:
         original: the bound ``from_db`` it has. Django's own is written out again here, because a call of it would
             cost as much as all the rest; one of the project's is called.
     """
-    if original.__func__ is not models.Model.from_db.__func__:
+    django_own: Any = models.Model.from_db
+    if original.__func__ is not django_own.__func__:
 
         @functools.wraps(original.__func__)
         def wrapped(cls: Any, db: str, field_names: Collection[str], values: Any, **options: Any) -> models.Model:
@@ -171,7 +169,7 @@ def from_db_for(original: Any) -> classmethod[Any, Any, Any]:
             instance._state.__dict__[_ATTRIBUTE] = (field_names, values, _snapshots(cls, field_names, values))
             return instance
 
-        return classmethod(wrapped)
+        return classmethod(wrapped)  # type: ignore[arg-type]
 
     def from_db(
         cls: Any, db: str, field_names: Collection[str], values: Any, *, fetch_mode: Any = None
@@ -187,7 +185,7 @@ def from_db_for(original: Any) -> classmethod[Any, Any, Any]:
         state.adding = False
         state.db = db
         if fetch_mode is not None:
-            state.fetch_mode = fetch_mode  # type: ignore[attr-defined]
+            state.fetch_mode = fetch_mode
         state.diffs_row = (field_names, row, _snapshots(cls, field_names, row))  # type: ignore[attr-defined]
         return new
 

@@ -34,7 +34,7 @@ class Handover:
 
     def is_lost(self, using: str) -> bool:
         """Whether the transaction was rolled back."""
-        waiting = connections[using].run_on_commit
+        waiting: list[Any] = connections[using].run_on_commit
         return not self.delivered and all(function is not self for _, function, _ in reversed(waiting))
 
 
@@ -55,7 +55,8 @@ def record(using: str, entries: Sequence[Entry], floors: Floors | None = None) -
         deliver([handover])
         handover = Handover(())
     # Not on_commit(), which refuses to work where transactions are managed by hand.
-    connection.run_on_commit.append((set(connection.savepoint_ids), handover, False))
+    waiting: list[Any] = connection.run_on_commit
+    waiting.append((set(connection.savepoint_ids), handover, False))
     return handover
 
 

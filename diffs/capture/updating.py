@@ -13,6 +13,7 @@ from django.db.models.query import ModelIterable
 
 from diffs.conf import settings
 from diffs.registration import Registration
+from diffs.typing import AnyField, AnyQuerySet
 
 from . import bulk, links, values
 from .context import inside
@@ -22,7 +23,7 @@ from .transaction import atomic_outside, record
 Original = Callable[..., int]
 
 
-def update(original: Original, queryset: models.QuerySet, kwargs: Mapping[str, Any]) -> int:
+def update(original: Original, queryset: AnyQuerySet, kwargs: Mapping[str, Any]) -> int:
     """Update rows, and record how.
 
     Args:
@@ -50,7 +51,7 @@ def update(original: Original, queryset: models.QuerySet, kwargs: Mapping[str, A
             return _recorded(original, queryset, kwargs, fields, registrations)
 
 
-def _fields(queryset: models.QuerySet, kwargs: Mapping[str, Any]) -> dict[models.Field, Any] | None:
+def _fields(queryset: AnyQuerySet, kwargs: Mapping[str, Any]) -> dict[AnyField, Any] | None:
     """The columns that will be written; ``None`` where Django will refuse."""
     query = queryset.query
     if query.is_sliced or query.combinator or query.distinct_fields:
@@ -66,7 +67,7 @@ def _fields(queryset: models.QuerySet, kwargs: Mapping[str, Any]) -> dict[models
 
 
 def _watching(
-    queryset: models.QuerySet, tables: Sequence[links.Link], fields: Mapping[models.Field, Any]
+    queryset: AnyQuerySet, tables: Sequence[links.Link], fields: Mapping[AnyField, Any]
 ) -> contextlib.AbstractContextManager[None]:
     """Where the rows are those of many-to-many fields: their owners, and those that they get, change."""
     owners = {}
@@ -78,14 +79,14 @@ def _watching(
     return links.watching(queryset.db, owners) if owners else contextlib.nullcontext()
 
 
-def _plainly(original: Original, queryset: models.QuerySet, kwargs: Mapping[str, Any]) -> int:
+def _plainly(original: Original, queryset: AnyQuerySet, kwargs: Mapping[str, Any]) -> int:
     with inside():
         return original(queryset, **kwargs)
 
 
 def _unrecorded(
     original: Original,
-    queryset: models.QuerySet,
+    queryset: AnyQuerySet,
     kwargs: Mapping[str, Any],
     registrations: Sequence[Registration],
 ) -> int:
@@ -97,9 +98,9 @@ def _unrecorded(
 
 def _recorded(
     original: Original,
-    queryset: models.QuerySet,
+    queryset: AnyQuerySet,
     kwargs: Mapping[str, Any],
-    fields: Mapping[models.Field, Any],
+    fields: Mapping[AnyField, Any],
     registrations: Sequence[Registration],
 ) -> int:
     model, using = queryset.model, queryset.db
@@ -123,9 +124,9 @@ def _recorded(
 
 
 def _read(
-    queryset: models.QuerySet,
+    queryset: AnyQuerySet,
     registrations: Sequence[Registration],
-    written: Sequence[models.Field],
+    written: Sequence[AnyField],
     limit: int,
 ) -> dict[Any, bulk.Known]:
     """The rows that will be written, by primary key, locked where the database can."""
@@ -139,13 +140,13 @@ def _read(
     return {pk: bulk.Known(row) for pk, row in bulk.rows_by_pk(rows, attnames).items()}
 
 
-def _lockable(queryset: models.QuerySet) -> models.QuerySet:
+def _lockable(queryset: AnyQuerySet) -> AnyQuerySet:
     """The same rows as plain objects of one table.
 
     The conditions stay where they are, so that a row that somebody else changes meanwhile is checked again before it
     is locked. Joins and groups go into a subquery, which is what Django's own UPDATE does with them.
     """
-    rows: models.QuerySet = queryset._chain().order_by()
+    rows: AnyQuerySet = queryset._chain().order_by()
     query = rows.query
     if len(query.alias_map) > 1 or query.distinct or query.group_by is not None:
         return bulk.unfiltered(queryset.model, queryset.db).filter(pk__in=rows.values("pk"))

@@ -22,6 +22,7 @@ from django.utils.functional import Promise
 from diffs.codec import MAX_SAFE_INTEGER
 from diffs.errors import SerializationError
 from diffs.registration import Registration
+from diffs.typing import AnyField, AnyModel
 
 
 def is_expression(value: Any) -> bool:
@@ -29,7 +30,7 @@ def is_expression(value: Any) -> bool:
     return hasattr(value, "resolve_expression")
 
 
-def must_be_read(field: models.Field, value: Any) -> bool:
+def must_be_read(field: AnyField, value: Any) -> bool:
     """Whether the database may hold something else than what it was given: an expression, a rounded decimal."""
     if is_expression(value):
         return True
@@ -45,14 +46,14 @@ def _digits_after_point(number: decimal.Decimal) -> int:
     return -exponent if isinstance(exponent, int) else 0
 
 
-def concrete(field: models.Field) -> models.Field:
+def concrete(field: AnyField) -> AnyField:
     """The field that says what kind of value a column holds: a foreign key's target."""
     while field.remote_field is not None:
         field = field.target_field
     return field
 
 
-def normal(field: models.Field, value: Any) -> Any:
+def normal(field: AnyField, value: Any) -> Any:
     """A value as the database would give it back, where that can be told (the state form of django-dirtyfields)."""
     if isinstance(value, File):
         return str(value)
@@ -68,7 +69,7 @@ def normal(field: models.Field, value: Any) -> Any:
         return value
 
 
-def stored(field: models.Field, value: Any) -> Any:
+def stored(field: AnyField, value: Any) -> Any:
     """A field's value as a diff holds it.
 
     Args:
@@ -91,10 +92,15 @@ def stored(field: models.Field, value: Any) -> Any:
     if isinstance(value, str) and isinstance(field, models.CharField | models.TextField | models.FileField):
         return str(value)
     # Everything else has its own text: bytes, durations, addresses, arrays, fields of other packages.
-    return plain(field.value_to_string(types.SimpleNamespace(**{field.attname: value})))
+    return plain(field.value_to_string(_holder(field, value)))
 
 
-def _decimal_text(value: decimal.Decimal, field: models.DecimalField) -> str:
+def _holder(field: AnyField, value: Any) -> AnyModel:
+    """What a field takes for an object, as far as its text goes."""
+    return types.SimpleNamespace(**{field.attname: value})
+
+
+def _decimal_text(value: decimal.Decimal, field: AnyField) -> str:
     places = field.decimal_places
     if value.is_finite() and places is not None and _digits_after_point(value) < places:
         value = value.quantize(decimal.Decimal(1).scaleb(-places), context=decimal.Context(prec=1000))
@@ -158,7 +164,7 @@ def _time_text(value: dt.time) -> str:
     return value.isoformat(timespec="milliseconds" if whole_milliseconds else "auto")
 
 
-def many_to_many_data(field: models.ManyToManyField, pks: Iterable[Any]) -> list[Any]:
+def many_to_many_data(field: AnyField, pks: Iterable[Any]) -> list[Any]:
     """The primary keys of a many-to-many field's objects, in a fixed order."""
     found = [pk for pk in pks if pk is not None]
     target = field.remote_field.model._meta.pk

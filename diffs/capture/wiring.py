@@ -11,6 +11,7 @@ from django.db.models.query import QuerySet
 from django.db.models.sql.subqueries import UpdateQuery
 
 from diffs.registration import Registration
+from diffs.typing import AnyModel, AnyQuerySet
 
 from . import creating, deletes, links, updating
 from .context import is_inside
@@ -76,7 +77,7 @@ def _senders(model: type[models.Model]) -> list[type[models.Model]]:
     return found
 
 
-def _hook(model: type[models.Model], registration: Registration) -> None:
+def _hook(model: AnyModel, registration: Registration) -> None:
     _reasons.setdefault(model, set()).add(registration)
     undone = _hooked.setdefault(model, [])
     if not undone:
@@ -109,12 +110,12 @@ def _patch_querysets() -> Undo:
     update, bulk_create, bulk_update = QuerySet.update, QuerySet.bulk_create, QuerySet.bulk_update
 
     @functools.wraps(update)
-    def update_recorded(self: QuerySet, **kwargs: Any) -> int:
+    def update_recorded(self: AnyQuerySet, **kwargs: Any) -> int:
         return update(self, **kwargs) if is_inside() else updating.update(update, self, kwargs)
 
     @functools.wraps(bulk_create)
     def bulk_create_recorded(
-        self: QuerySet,
+        self: AnyQuerySet,
         objs: Any,
         batch_size: int | None = None,
         ignore_conflicts: bool = False,
@@ -134,13 +135,13 @@ def _patch_querysets() -> Undo:
         return creating.bulk_create(bulk_create, self, list(objs), options)
 
     @functools.wraps(bulk_update)
-    def bulk_update_recorded(self: QuerySet, objs: Any, fields: Any, batch_size: int | None = None) -> int:
+    def bulk_update_recorded(self: AnyQuerySet, objs: Any, fields: Any, batch_size: int | None = None) -> int:
         if is_inside():
             return bulk_update(self, objs, fields, batch_size=batch_size)
         return creating.bulk_update(bulk_update, self, tuple(objs), list(fields or ()), batch_size)
 
     QuerySet.update = update_recorded  # type: ignore[method-assign]
-    QuerySet.bulk_create = bulk_create_recorded  # type: ignore[method-assign]
+    QuerySet.bulk_create = bulk_create_recorded  # type: ignore[method-assign, assignment]
     QuerySet.bulk_update = bulk_update_recorded  # type: ignore[method-assign]
 
     def undo() -> None:

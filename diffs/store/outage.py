@@ -52,7 +52,7 @@ class Outage:
         if self._away:
             raise StoreUnavailable("Redis is away.", retry_after=max(1.0, self._next_try - time.monotonic()))
 
-    def begin(self, error: Exception, missed: Floors | None = None) -> None:
+    def begin(self, error: BaseException, missed: Floors | None = None) -> None:
         """The server did not answer.
 
         Args:

@@ -124,7 +124,7 @@ class Upkeep:
             for name in _CONFIG:
                 with contextlib.suppress(redis.ResponseError):
                     found = self._client.config_get(name)
-                    info.update({six.ensure_str(key): six.ensure_str(value) for key, value in found.items()})
+                    info.update({six.ensure_str(key): six.ensure_str(value or "") for key, value in found.items()})
         except (redis.RedisError, OSError) as error:
             raise StoreUnavailable("Redis can't be reached.") from error
         return info

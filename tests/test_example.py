@@ -245,7 +245,13 @@ def environment() -> Iterator[dict[str, str]]:
     """The environment of a run of the example with a directory of its own, of which nothing may be left running."""
     # A unix socket's path must be short, so it is not below pytest's own folder.
     with tempfile.TemporaryDirectory(prefix="board-") as folder:
-        yield {**os.environ, "BOARD_STATE_DIR": folder, "TMPDIR": folder}
+        yield {
+            **os.environ,
+            "BOARD_STATE_DIR": folder,
+            "DJANGO_SETTINGS_MODULE": "departures.settings",
+            "PYTHONPATH": str(EXAMPLE.parent),
+            "TMPDIR": folder,
+        }
         wait_for(lambda: not Path(folder, "server").exists())
 
 

@@ -17,7 +17,7 @@ FIELDS = ["number", "airline", "tail", "origin", "destination", "scheduled", "ex
 def board(request: HttpRequest) -> HttpResponse:
     """The page; its rows come from `flights`, and from then on from diffs."""
     cities = dict(Airport.objects.values_list("code", "city"))
-    addresses = {"list": reverse("flights"), "pull": reverse("diffs:pull_many")}
+    addresses = {"list": reverse("flights"), "pull": reverse("diffs:feeds")}
     return render(request, "board/board.html", {"addresses": addresses, "cities": cities, "origins": ORIGINS})
 
 

@@ -35,7 +35,9 @@ class Site:
             **os.environ,
             "BOARD_STATE_DIR": str(self._folder),
             "BOARD_SECRET_KEY": "only the tests sign with this",
+            "DJANGO_SETTINGS_MODULE": "departures.settings",
             "DJANGO_SUPERUSER_PASSWORD": PASSWORD,
+            "PYTHONPATH": str(EXAMPLE.parent),
         }
         with socket.socket() as probe:
             probe.bind((HOST, 0))

@@ -1,0 +1,85 @@
+"""What addresses name: models and primary keys, as text that a path can carry."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple
+
+from django.db import models
+
+from diffs import pks
+from diffs.errors import NoModelFeed
+from diffs.keys import FeedName
+from diffs.registration import Registration, find_label, require
+from diffs.store import FeedRef
+
+from .problems import Problem
+from .protocol import MAX_PK
+
+# As Django's admin does it, whose module would load all that the admin needs; and dots, which browsers resolve.
+_QUOTES = {ord(character): f"_{ord(character):02X}" for character in ':/_#?;@&=+$,"[]<>%\n\\'}
+_CHARACTERS = {code: chr(number) for number, code in [*_QUOTES.items(), (ord("."), "_2E")]}
+_QUOTED = re.compile("|".join(_CHARACTERS))
+
+
+def quote(pk_text: str) -> str:
+    """Write a primary key's text so that it can stand in a path."""
+    return pk_text.replace(".", "_2E") if pk_text in (".", "..") else pk_text.translate(_QUOTES)
+
+
+def unquote(quoted: str) -> str:
+    """Undo `quote`."""
+    return _QUOTED.sub(lambda match: _CHARACTERS[match[0]], quoted)
+
+
+class Target(NamedTuple):
+    """A feed that can be pulled."""
+
+    registration: Registration
+    pk: Any
+    """The object's primary key as a Python value; ``None`` for a model feed."""
+    feed: FeedRef
+
+
+def find_target(label: str, pk_text: str | None) -> Target:
+    """The feed of a name.
+
+    Args:
+        label: the model, ``"polls.question"``.
+        pk_text: the primary key's text; ``None`` for the model feed.
+
+    Raises:
+        Problem: 404. What isn't there and what isn't registered look the same.
+    """
+    registration = find_label(label)
+    try:
+        if registration is None:
+            raise ValueError("No such model.")
+        if pk_text is None:
+            return Target(registration, None, registration.model_feed)
+        if len(pk_text) > MAX_PK or "\0" in pk_text:
+            raise ValueError("No database takes such a primary key.")
+        pk = pks.parse(registration.model, pk_text)
+        return Target(registration, pk, registration.feed(pk))
+    except (NoModelFeed, ValueError):
+        raise Problem(404, "There is no such feed.") from None
+
+
+def name_feed(subject: models.Model | type[models.Model], pk: Any = None) -> tuple[Registration, FeedName]:
+    """The feed that server code means.
+
+    Args:
+        subject: an object, or with `pk` its model; a model alone for the model feed.
+        pk: the object's primary key, so that it needn't be loaded.
+
+    Raises:
+        NotRegistered: the model has no diffs.
+        NoModelFeed: the model keeps no feed of all its objects.
+        ValueError: the object has no primary key, or `pk` can't be one.
+    """
+    if isinstance(subject, models.Model):
+        # Not type(): the object may be a lazy one, as request.user is.
+        registration = require(subject.__class__)
+        return registration, registration.feed(subject.pk).name
+    registration = require(subject)
+    return registration, (registration.model_feed if pk is None else registration.feed(pk)).name

@@ -1,0 +1,14 @@
+"""Where the endpoint is mounted: ``path("diffs/", include("diffs.http.urls"))``."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from .views import pull
+
+app_name = "diffs"
+urlpatterns = [
+    path("", pull, name="feeds"),
+    path("<str:model>/", pull, name="model"),
+    path("<str:model>/<path:pk>/", pull, name="object"),
+]

@@ -1,0 +1,55 @@
+"""The endpoint as a Django view."""
+
+from __future__ import annotations
+
+from django.contrib.auth.decorators import login_not_required
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.csrf import csrf_exempt
+
+from diffs.store import get_store
+
+from .documents import AS_JSON, FORMS
+from .permissions import Reader
+from .pull import respond
+from .query import Asked
+from .replies import Reply
+
+
+# Exempt, because nothing is ever changed here: other methods than GET are to be told so.
+@csrf_exempt
+@login_not_required
+@transaction.non_atomic_requests
+def pull(request: HttpRequest, model: str | None = None, pk: str | None = None) -> HttpResponse:
+    """Diffs of an object, of a model, or of the feeds that the query names.
+
+    Args:
+        request: the request.
+        model: the model's label; ``None`` where the query names the feeds.
+        pk: the primary key, quoted; ``None`` for a model feed.
+    """
+    return to_response(respond(asked_by(request, model, pk), Reader(request), get_store))
+
+
+def asked_by(request: HttpRequest, model: str | None, pk: str | None) -> Asked:
+    """A Django request as the endpoint's core takes it."""
+    return Asked(
+        method=request.method or "",
+        model=model,
+        pk=pk,
+        query=request.META.get("QUERY_STRING", ""),
+        authorization=request.headers.get("Authorization", ""),
+        if_none_match=request.headers.get("If-None-Match", ""),
+        form=FORMS.get(request.get_preferred_type(list(FORMS)) or "", AS_JSON),
+    )
+
+
+def to_response(reply: Reply) -> HttpResponse:
+    """An answer as Django takes it."""
+    response = HttpResponse(reply.body, status=reply.status, headers=dict(reply.headers))
+    if not any(name == "Content-Type" for name, _ in reply.headers):
+        del response["Content-Type"]
+    if reply.status == 503:
+        # The store logs an outage once; Django would log it as an error, by mail as well, with every poll.
+        response._has_been_logged = True  # type: ignore[attr-defined]
+    return response

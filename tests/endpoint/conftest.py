@@ -1,0 +1,71 @@
+"""What the endpoint's tests need: diffs put straight into feeds, and rules changed for a test."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.db import models
+from django.test import Client
+
+from diffs.http.render import cache
+from diffs.registration import Registration, require
+from diffs.store import close_store
+
+from .feeds import Feed
+
+
+@pytest.fixture(autouse=True)
+def _nothing_rendered() -> None:
+    cache.clear()
+
+
+@pytest.fixture
+def notices() -> Feed:
+    """The feed of a public object."""
+    from tests.testapp.models import Notice
+
+    return Feed(Notice, 1)
+
+
+@pytest.fixture
+def questions() -> Feed:
+    """The feed of an object that takes the model's view permission."""
+    from tests.testapp.models import Question
+
+    return Feed(Question, 42)
+
+
+@pytest.fixture
+def rule(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Registration]:
+    """Give a registered model other options: ``rule(Question, permission="public")``."""
+
+    def change(model: type[models.Model], **options: Any) -> Registration:
+        registration = require(model)
+        monkeypatch.setattr(registration, "options", dataclasses.replace(registration.options, **options))
+        return registration
+
+    return change
+
+
+@pytest.fixture
+def user(db: None) -> User:
+    return User.objects.create_user("ada")
+
+
+@pytest.fixture
+def viewer(user: User, client: Client) -> Client:
+    """A client whose user may view questions, and nothing else."""
+    user.user_permissions.add(Permission.objects.get(codename="view_question"))
+    client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def fresh_store() -> Iterator[None]:
+    """A store whose outage ends with the test."""
+    yield
+    close_store()

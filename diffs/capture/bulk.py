@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from django.db import models
 from django.db.models.base import DEFERRED
 
-from diffs.diff import UPDATE, Action
+from diffs.diff import CREATE, UPDATE, Action
 from diffs.registration import Registration
 from diffs.store import Entry, Floors
 from diffs.typing import AnyField, AnyQuerySet
@@ -138,7 +138,7 @@ class Writing(NamedTuple):
             for field, value in columns.items()
             if field in registration.fields and not (self.only_changed and self._is_same(field, value, row))
         }
-        if not changed:
+        if not changed and self.action != CREATE:
             return []
         now = {field.attname: values.normal(field, value) for field, value in columns.items()}
         parents = {parent.name: (row.get(parent.attname), now.get(parent.attname)) for parent in registration.parents}

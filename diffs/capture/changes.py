@@ -10,7 +10,7 @@ from django.db.models.base import DEFERRED
 
 from diffs import pks
 from diffs.codec import Encoder, Row, new_nonce
-from diffs.diff import CREATE, DELETE, Action
+from diffs.diff import CREATE, DELETE, UPDATE, Action
 from diffs.errors import RegistrationError, SerializationError
 from diffs.registration import Parent, Registration, find
 from diffs.store import Entry, FeedRef, Floors
@@ -55,7 +55,8 @@ def entries(
     if instance is not None and registration.has_send_hook and instance.send_diff() is False:  # type: ignore[attr-defined]
         return []
     data = _data(subject, action, fresh, previous)
-    if not data and action != DELETE:
+    # An object whose only column is its key still comes into being.
+    if data is None or (not data and action == UPDATE):
         return []
     row = Row(registration.label, pks.wire(registration.model, subject.pk))
     encoder = Encoder(action, next_version(), new_nonce(), data, current_actor())
@@ -73,7 +74,7 @@ def entries(
 
 def _data(
     subject: Subject, action: Action, fresh: Mapping[AnyField, Any], previous: Mapping[AnyField, Any]
-) -> Mapping[str, Any]:
+) -> Mapping[str, Any] | None:
     if action == DELETE:
         return {}
     registration = subject.registration
@@ -85,7 +86,7 @@ def _data(
     dirty = {field.name: None if (old := source.get(field)) is DEFERRED else old for field in fresh}
     data = hook(subject.instance, dirty, action == CREATE)
     if not data:
-        return {}
+        return None
     if not isinstance(data, Mapping):
         raise SerializationError(f"{registration.model._meta.label}.serialize_diff must return a dict, or nothing.")
     plain: Mapping[str, Any] = values.plain(data)

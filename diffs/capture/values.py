@@ -79,8 +79,8 @@ def stored(field: AnyField, value: Any) -> Any:
     Raises:
         SerializationError: the value has no form that JSON knows.
     """
-    field = concrete(field)
     value = normal(field, value)
+    field = concrete(field)
     if value is None or isinstance(value, bool):
         return value
     if isinstance(field, models.JSONField):
@@ -165,8 +165,8 @@ def _time_text(value: dt.time) -> str:
 
 
 def many_to_many_data(field: AnyField, pks: Iterable[Any]) -> list[Any]:
-    """The primary keys of a many-to-many field's objects, in a fixed order."""
-    found = [pk for pk in pks if pk is not None]
+    """The primary keys of a many-to-many field's objects, each once, in a fixed order."""
+    found = list({pk for pk in pks if pk is not None})
     target = field.remote_field.model._meta.pk
     try:
         found.sort()

@@ -1,5 +1,7 @@
 """The page, and the list that it loads once."""
 
+import math
+
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -29,7 +31,8 @@ def flights(request: HttpRequest) -> JsonResponse:
         # Before the rows are read: a change in between is then seen twice, and never missed.
         cursors = {code: Airport.diffs.for_object(code).cursor for code in ORIGINS}
     except StoreUnavailable as error:
-        return JsonResponse({"title": "The diffs are away."}, status=503, headers={"Retry-After": error.retry_after})
+        problem = {"title": "Redis is away: there is nothing to go on from."}
+        return JsonResponse(problem, status=503, headers={"Retry-After": math.ceil(error.retry_after)})
     clocks = dict(Airport.objects.filter(code__in=ORIGINS).values_list("code", "local_time"))
     document = {
         "airports": [

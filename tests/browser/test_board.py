@@ -64,6 +64,7 @@ def test_a_flight_edited_in_the_admin_shows_on_the_board(page: Page, site: Site)
 
 
 def test_a_changed_cell_flashes_and_the_others_do_not(page: Page, site: Site):
+    page.locator("#tab-LGA").click()
     site.run("Flight.objects.filter(number='DL2181').update(status='boarding')")
     page.wait_for_selector("[data-number=DL2181] .changed")
     assert page.locator(".changed").evaluate_all("cells => cells.map((cell) => cell.className)") == [
@@ -79,7 +80,7 @@ def test_texts_are_never_read_as_markup(page: Page, site: Site):
 
 
 def test_the_board_keeps_in_step_with_a_replay(page: Page, site: Site):
-    replay = site.begin("replay", "--from", "23:30", "--speed", "1000")
+    replay = site.begin("replay", "--from", "23:30", "--speed", "1400")
     stories: dict[str, list[str]] = {}
 
     def ended() -> bool:
@@ -148,3 +149,25 @@ def test_a_wide_page_shows_all_airports_side_by_side(page: Page):
 def test_a_phone_needs_no_sideways_scrolling(page: Page):
     page.set_viewport_size({"width": 360, "height": 740})
     assert page.evaluate("document.documentElement.scrollWidth") == 360
+
+
+CLOCK = """async ([ticks, moments]) => {
+  const { HallClock } = await import("/static/board/clock.js");
+  const clock = new HallClock();
+  const shown = [clock.read(0)];
+  clock.set(0);
+  shown.push(clock.read(0));
+  for (const [local, at] of ticks) clock.tick(local, at * 1000, at + 100);
+  return [...shown, ...moments.map((moment) => clock.read(moment + 100))];
+}"""
+
+
+def test_the_hall_clock_runs_on_between_diffs_and_stops_without_them(page: Page):
+    ticks = [[60_000, 1000], [120_000, 2000]]
+    shown = page.evaluate(CLOCK, [ticks, [2000, 2500, 3000, 4000, 9000]])
+    assert shown == [None, 0, 120_000, 150_000, 180_000, 240_000, 240_000]
+
+
+def test_the_hall_clock_waits_for_the_speed_of_a_day_that_begins_again(page: Page):
+    ticks = [[60_000, 1000], [120_000, 2000], [0, 3000]]
+    assert page.evaluate(CLOCK, [ticks, [3000, 9000]]) == [None, 0, 0, 0]

@@ -7,7 +7,7 @@ import tempfile
 import time
 from argparse import ArgumentParser
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -122,14 +122,14 @@ def free_port(wanted: int) -> int:
 
 
 def first_cursor(processes: Processes, site: str) -> str:
-    """Wait until the site answers.
+    """Wait until the site has flights to show.
 
     Args:
         processes: What must keep running meanwhile.
         site: Its address.
 
     Returns:
-        A cursor of now in the feed of one airport.
+        A cursor of now in the feed of JFK.
 
     Raises:
         CommandError: a process ended, or it takes too long.
@@ -137,9 +137,9 @@ def first_cursor(processes: Processes, site: str) -> str:
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         processes.check()
-        try:
-            with urlopen(f"{site}/diffs/board.airport/JFK/?since=now", timeout=PATIENCE) as response:
-                return json.load(response)["cursor"]
-        except (URLError, ConnectionError):
-            time.sleep(0.1)
+        with suppress(URLError, ConnectionError), urlopen(f"{site}/flights.json", timeout=PATIENCE) as response:
+            board = json.load(response)
+            if board["flights"]:
+                return next(airport["cursor"] for airport in board["airports"] if airport["code"] == "JFK")
+        time.sleep(0.1)
     raise CommandError("The site doesn't answer.")

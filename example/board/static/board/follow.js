@@ -3,7 +3,7 @@
 const POLL_EVERY = 1000;
 const GIVE_UP_AFTER = 10_000;
 const FIRST_PAUSE = 500;
-const LONGEST_PAUSE = 8000;
+const LONGEST_PAUSE = 5000;
 
 /** The server no longer honours a cursor: the list must be loaded again. */
 class Refused extends Error {}

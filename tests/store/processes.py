@@ -1,14 +1,19 @@
-"""Waiting for what another process or thread is about to do."""
+"""Other processes: where they find the package, and waiting for what they are about to do."""
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TypeVar
+
+import diffs
 
 T = TypeVar("T")
 
 SECONDS = 20.0
+ENVIRONMENT: Mapping[str, str] = {**os.environ, "PYTHONPATH": str(Path(diffs.__file__).parent.parent)}
 
 
 def wait_for(condition: Callable[[], T], seconds: float = SECONDS) -> T:

@@ -1,0 +1,50 @@
+"""Stores to test: on every kind of server, spoken to in every way, and on the in-process fake."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import fakeredis
+import pytest
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from diffs.store import Store
+from tests.servers import RedisServer
+
+from .feeds import Clock
+
+DIALECTS: dict[str, dict[str, Any]] = {
+    "resp2-bytes": {"protocol": 2},
+    "resp2-text": {"protocol": 2, "decode_responses": True},
+    "resp3-bytes": {"protocol": 3},
+    "resp3-text": {"protocol": 3, "decode_responses": True},
+}
+
+
+@pytest.fixture(params=[*DIALECTS, "fake-bytes", "fake-text"])
+def client(request: pytest.FixtureRequest, store_server: RedisServer) -> Iterator[redis.Redis]:
+    """A client as a site may have one; for tests marked ``store``."""
+    made: redis.Redis
+    if request.param.startswith("fake"):
+        made = fakeredis.FakeRedis(server=fakeredis.FakeServer(), decode_responses=request.param == "fake-text")
+    else:
+        made = redis.Redis(**store_server.options, **DIALECTS[request.param], retry=Retry(NoBackoff(), 0))
+    with made:
+        yield made
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """The store's time."""
+    return Clock()
+
+
+@pytest.fixture
+def store(client: redis.Redis, clock: Clock) -> Iterator[Store]:
+    """A store on an empty server, whose time is `clock`."""
+    made = Store(client, "diffs", now=clock)
+    yield made
+    made.close()

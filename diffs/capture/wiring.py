@@ -34,7 +34,8 @@ def install(registration: Registration) -> None:
     Class attributes are set, signals connected, and Django's querysets patched with the first model.
     """
     if not _undo_patches:
-        _undo_patches.extend((patch_commit_hooks(), links.patch_collector(), _patch_querysets(), _patch_batches()))
+        patches = (patch_commit_hooks, deletes.patch_collection, links.patch_collector, _patch_querysets, _patch_batches)
+        _undo_patches.extend(patch() for patch in patches)
     _hook(registration.model, registration)
     for sender in _senders(registration.model):
         deletes.connect(sender)

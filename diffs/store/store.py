@@ -194,13 +194,14 @@ class Store:
 
     def _read_call(self, request: Read, may_write: str, mode: str) -> Call:
         name, window = request.feed
-        epoch, timestamp = request.cursor or ("", "" if request.lower is None else request.lower)
+        epoch, timestamp = request.cursor or ("", "")
+        lower = "" if request.lower is None else request.lower
         upper = "" if request.upper is None else request.upper
         return self.call(
             "read",
             name.shard,
             (self.keys.feed(name), self.keys.floor(name)),
-            (may_write, name.model, window, epoch, timestamp, upper, mode, request.offset, request.limit),
+            (may_write, name.model, window, epoch, timestamp, upper, mode, request.offset, request.limit, lower),
         )
 
     def call(self, script: str, shard: str, keys: Iterable[str], arguments: Iterable[Argument]) -> Call:

@@ -123,7 +123,7 @@ class Upkeep:
                 info.update(self._client.info())
             for name in _CONFIG:
                 with contextlib.suppress(redis.ResponseError):
-                    found = self._client.config_get(name)
+                    found: dict[Any, Any] = self._client.config_get(name)
                     info.update({six.ensure_str(key): six.ensure_str(value or "") for key, value in found.items()})
         except (redis.RedisError, OSError) as error:
             raise StoreUnavailable("Redis can't be reached.") from error

@@ -11,6 +11,7 @@
 -- ARGV[9]   'asc', 'desc', 'count' or 'cursor'
 -- ARGV[10]  how many members to skip
 -- ARGV[11]  how many members to return at the most
+-- ARGV[12]  return only what lies above this timestamp, whatever the cursor; '' for no such bound
 -- RETURNS   'write'
 --           'refused', reason, epoch, timestamp of a fresh cursor
 --           'page', epoch, timestamp of the cursor to go on from, '1' where there is more, then member, timestamp, ...
@@ -70,7 +71,7 @@ if reason then
 end
 
 local from = tonumber(ARGV[7])
-local low = '(' .. text(math.max(from or 0, oldest, dropped))
+local low = '(' .. text(math.max(from or 0, tonumber(ARGV[12]) or 0, oldest, dropped))
 local high = upper and text(upper) or '+inf'
 
 if mode == 'count' then

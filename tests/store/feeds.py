@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+
 from diffs.cursor import Cursor, parse
 from diffs.errors import CursorExpired
-from diffs.keys import FeedName, parse_feed
+from diffs.keys import parse_feed
 from diffs.store import Entry, FeedRef, Page, Read, Store
 
 SECOND = 1_000_000
@@ -29,13 +31,10 @@ def feed(name: str = "polls.question:1", window: int = WINDOW) -> FeedRef:
     return FeedRef(parse_feed(name), window)
 
 
-def neighbours(count: int, model: str = "polls.question") -> list[FeedRef]:
+def neighbours(count: int) -> list[FeedRef]:
     """Feeds of different objects in one shard, and so under one clock."""
-    found: dict[str, list[FeedRef]] = {}
-    for pk in range(100 * count):
-        name = FeedName(model, str(pk))
-        found.setdefault(name.shard, []).append(FeedRef(name, WINDOW))
-    return max(found.values(), key=len)[:count]
+    feeds = (feed(f"polls.question:{pk}") for pk in itertools.count(1))
+    return list(itertools.islice((one for one in feeds if one.name.shard == feed().name.shard), count))
 
 
 def member(number: int) -> bytes:

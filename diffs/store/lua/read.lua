@@ -71,7 +71,8 @@ if reason then
 end
 
 local from = tonumber(ARGV[7])
-local low = '(' .. text(math.max(from or 0, tonumber(ARGV[12]) or 0, oldest, dropped))
+local above = math.max(from or 0, tonumber(ARGV[12]) or 0, oldest, dropped)
+local low = '(' .. text(above)
 local high = upper and text(upper) or '+inf'
 
 if mode == 'count' then
@@ -98,7 +99,7 @@ if upper then
 elseif mode ~= 'asc' then
   timestamp = fresh(clock)
 elseif more then
-  timestamp = tonumber(found[#found])
+  timestamp = tonumber(found[#found] or '') or above
 else
   timestamp = fresh(tonumber(found[#found] or '') or (ARGV[6] ~= '' and from) or clock)
 end

@@ -33,7 +33,7 @@ class Floors:
     """
 
     def __init__(self, feeds: Iterable[FeedRef] = (), models: Iterable[str] = (), *, everything: bool = False) -> None:
-        self.feeds = dict(feeds)
+        self.feeds = {feed.name: feed.window for feed in feeds}
         self.models = set(models)
         self.everything = everything
         self._bound()

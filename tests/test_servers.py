@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import redis
 from django.conf import settings as django_settings
+from django.core.management import call_command
 from django.db import connection
 
 from .needs import missing
@@ -140,6 +141,7 @@ def test_other_process_finds_the_servers_and_the_database_of_the_test(
 import django, os, redis
 django.setup()
 from django.conf import settings
+from django.core.management import call_command
 from django.db import connection
 from tests.testapp.models import Tag
 print(connection.vendor, Tag.objects.get().name, redis.Redis(**settings.DIFFS_SETTINGS["redis"]).info()["process_id"])
@@ -154,3 +156,9 @@ def test_both_databases_have_the_tables() -> None:
     for alias in ("default", "other"):
         Tag.objects.using(alias).create(name=alias)
     assert [Tag.objects.using(alias).get().name for alias in ("default", "other")] == ["default", "other"]
+
+
+@pytest.mark.database
+@pytest.mark.django_db(databases=["default", "other"])
+def test_site_of_the_tests_passes_every_check() -> None:
+    call_command("check", databases=["default", "other"], fail_level="WARNING")

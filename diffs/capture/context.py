@@ -6,13 +6,13 @@ import contextlib
 from collections import defaultdict
 from collections.abc import Iterator
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, cast
 
 from django.db import models
 
 from diffs.store import Floors
 
-_actor: ContextVar[str | None] = ContextVar("diffs_actor", default=None)
+_actor: ContextVar[Any] = ContextVar("diffs_actor", default=None)
 _disabled: ContextVar[dict[str, Floors] | None] = ContextVar("diffs_disabled", default=None)
 _inside: ContextVar[bool] = ContextVar("diffs_inside", default=False)
 
@@ -22,10 +22,10 @@ def actor(who: Any) -> Iterator[None]:
     """Say who makes the changes in this block.
 
     Args:
-        who: an object (its primary key is kept), or text; ``None`` for nobody.
+        who: an object (its primary key is kept), or text; ``None`` for nobody. Also a function without arguments that
+            returns one of them: it is called when a diff is made, and so never where nothing changes.
     """
-    text = who.pk if isinstance(who, models.Model) else who
-    token = _actor.set(None if text is None else str(text))
+    token = _actor.set(who if callable(who) else _actor_text(who))
     try:
         yield
     finally:
@@ -34,7 +34,17 @@ def actor(who: Any) -> Iterator[None]:
 
 def current_actor() -> str | None:
     """Who makes changes now."""
-    return _actor.get()
+    who = _actor.get()
+    if not callable(who):
+        return cast("str | None", who)
+    # What the function itself changes has no actor, or finding out who it is would never end.
+    with actor(None):
+        return _actor_text(who())
+
+
+def _actor_text(who: Any) -> str | None:
+    who = who.pk if isinstance(who, models.Model) else who
+    return None if who is None else str(who)
 
 
 def unrecorded() -> dict[str, Floors] | None:

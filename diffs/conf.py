@@ -169,9 +169,8 @@ def problems() -> Iterator[Problem]:
         if name not in _KEYS:
             yield Problem(f"{NAME} has an unknown key {name!r}.", did_you_mean(str(name), _KEYS), unknown_key=True)
         elif not _KEYS[name].is_valid(value):
-            yield Problem(
-                f"{NAME}[{name!r}] is a {type(value).__name__} or out of range.", f"It takes {_KEYS[name].takes}."
-            )
+            message = f"{NAME}[{name!r}] has a value of the wrong type or range ({type(value).__name__})."
+            yield Problem(message, f"It takes {_KEYS[name].takes}.")
 
 
 settings = Settings()

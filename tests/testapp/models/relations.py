@@ -6,7 +6,8 @@ from django.db import models
 
 import diffs
 
-ANONYMOUS = 1
+# The author that takes over; no sequence gives this key to another one.
+ANONYMOUS = 0
 
 
 @diffs.register

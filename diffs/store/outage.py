@@ -84,7 +84,9 @@ class Outage:
         while not self._closed.wait(pause):
             try:
                 self._try()
-            except StoreUnavailable:
+            except Exception as error:  # whatever it is, giving up would lose what was missed
+                if not isinstance(error, StoreUnavailable):
+                    logger.exception("Floors could not be raised; this is tried again.")
                 pause = min(2 * pause, LONGEST_PAUSE)
                 self._next_try = time.monotonic() + pause
             else:

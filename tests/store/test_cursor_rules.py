@@ -436,6 +436,15 @@ def test_reading_between_two_timestamps_takes_the_upper_one_in_and_leaves_the_lo
     assert numbers(backwards) == [3, 2]
 
 
+def test_page_of_a_bounded_reading_that_is_cut_off_goes_on_behind_its_last_diff(store: Store) -> None:
+    add(store, *range(5))
+    upper = positions(read_all(store))[3]
+    page = store.read_one(Read(feed=feed(), upper=upper, limit=2))
+    assert (numbers(page), page.more) == ([0, 1], True)
+    page = store.read_one(Read(feed=feed(), cursor=page.cursor, upper=upper, limit=2))
+    assert (numbers(page), page.more, page.cursor.timestamp) == ([2, 3], False, upper)
+
+
 def test_lower_bound_below_what_is_kept_refuses_nothing(store: Store, clock: Clock) -> None:
     add(store, 1)
     clock.advance(3700)

@@ -94,14 +94,14 @@ if more then
 end
 
 local timestamp
-if upper then
-  timestamp = math.min(upper, clock)
-elseif mode ~= 'asc' then
-  timestamp = fresh(clock)
-elseif more then
+if mode == 'asc' and more then
   timestamp = tonumber(found[#found] or '') or above
-else
+elseif upper then
+  timestamp = math.min(upper, clock)
+elseif mode == 'asc' then
   timestamp = fresh(tonumber(found[#found] or '') or (ARGV[6] ~= '' and from) or clock)
+else
+  timestamp = fresh(clock)
 end
 if not timestamp then
   return {'write'}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -18,7 +19,10 @@ from diffs.typing import AnyField
 
 from . import values
 from .context import current_actor, unrecorded
+from .transaction import record
 from .versions import next_version
+
+logger = logging.getLogger("diffs")
 
 
 class Subject(NamedTuple):
@@ -46,7 +50,7 @@ def entries(
         previous: what they held, where that is known.
 
     Returns:
-        None where a hook says so.
+        None where a hook says so, or where the primary key can't be named: then old cursors are refused.
 
     Raises:
         SerializationError: a value, or what a hook returned, can't be put into a diff.
@@ -58,7 +62,13 @@ def entries(
     # An object whose only column is its key still comes into being.
     if data is None or (not data and action == UPDATE):
         return []
-    row = Row(registration.label, pks.wire(registration.model, subject.pk))
+    try:
+        row = Row(registration.label, pks.wire(registration.model, subject.pk))
+    except ValueError:
+        # The database took this key: that it can't be named must not undo the write.
+        logger.error("%s: a primary key of type %s has no text.", registration.label, type(subject.pk).__name__)
+        record(subject.using, (), concerned(registration))
+        return []
     encoder = Encoder(action, next_version(), new_nonce(), data, current_actor())
     own = registration.feed(subject.pk)
     made = {own: encoder.own()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import operator
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist
@@ -143,7 +143,7 @@ class _Creation:
 
     @staticmethod
     def _has_pk(obj: AnyModel) -> bool:
-        return obj._is_pk_set() and not is_expression(obj.pk)
+        return obj._is_pk_set() and not is_expression(obj.pk) and isinstance(obj.pk, Hashable)
 
     def _refuse(self) -> None:
         record(self._using, (), bulk.floors_of(self._registrations))

@@ -99,13 +99,14 @@ def _is_as_known(write: _Write) -> bool:
 def _entries(registration: Registration, write: _Write) -> list[Entry]:
     instance = write.instance
     before = {} if not write.updated else known(instance)
-    allowed = [field for field in write.columns if field in registration.fields]
-    dirty = _dirty(registration, write, allowed, before)
+    dirty = _dirty(registration, write, before)
     if write.updated and not dirty:
         return []
     parents = _present_parents(registration, write, before)
     pk = instance._get_pk_val(registration.model._meta)
-    fresh = {field: instance.__dict__.get(field.attname, DEFERRED) for field in dirty}
+    # A fixture writes one table alone: for those of the parents the instance has nothing but defaults.
+    held = {field: vars(instance).get(field.attname, DEFERRED) for field in write.columns}
+    fresh = {field: held.get(field, DEFERRED) for field in dirty}
     _read_back(write, registration, pk, fresh, parents)
     feeds = {parent.name: (parents[parent.name], value_of(before, parent.attname)) for parent in registration.parents}
     subject = Subject(registration, write.using, pk, feeds, instance)
@@ -123,12 +124,11 @@ def _present_parents(registration: Registration, write: _Write, before: dict[str
     }
 
 
-def _dirty(
-    registration: Registration, write: _Write, allowed: Sequence[AnyField], before: dict[str, Any]
-) -> dict[AnyField, Any]:
+def _dirty(registration: Registration, write: _Write, before: dict[str, Any]) -> dict[AnyField, Any]:
     instance = write.instance
     if not write.updated:
-        return dict.fromkeys(allowed, DEFERRED)
+        return dict.fromkeys(registration.fields, DEFERRED)
+    allowed = [field for field in write.columns if field in registration.fields]
     if registration.has_own_detection:
         own = instance.get_dirty_fields(check_relationship=True)  # type: ignore[attr-defined]
         return {field: own[name] for field in allowed for name in (field.name, field.attname) if name in own}

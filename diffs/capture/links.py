@@ -171,6 +171,7 @@ class _Watched:
 
 
 def _deleted_owners(collector: Collector) -> dict[Link, set[Any]]:
+    """The owners that lose something, but those that go themselves."""
     owners: dict[Link, set[Any]] = defaultdict(set)
     for model, instances in collector.data.items():
         for link in links_of(model, collector.using):
@@ -179,7 +180,19 @@ def _deleted_owners(collector: Collector) -> dict[Link, set[Any]]:
         if isinstance(rows, models.QuerySet):
             for link in links_of(rows.model, collector.using):
                 owners[link].update(rows.values_list(link.source.attname, flat=True))
+    for link, values in owners.items():
+        values -= _going(link, collector)
     return owners
+
+
+def _going(link: Link, collector: Collector) -> set[Any]:
+    name = link.source.target_field.attname
+    return {
+        getattr(instance, name)
+        for model, instances in collector.data.items()
+        if model._meta.concrete_model is link.registration.model
+        for instance in instances
+    }
 
 
 def source_values(link: Link, instances: Iterable[models.Model]) -> set[Any]:

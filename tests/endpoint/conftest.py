@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ from django.test import Client
 
 from diffs.http.render import cache
 from diffs.registration import Registration, require
-from diffs.store import close_store
+from tests.testapp.models import Notice, Question
 
 from .feeds import Feed
 
@@ -26,16 +26,12 @@ def _nothing_rendered() -> None:
 @pytest.fixture
 def notices() -> Feed:
     """The feed of a public object."""
-    from tests.testapp.models import Notice
-
     return Feed(Notice, 1)
 
 
 @pytest.fixture
 def questions() -> Feed:
     """The feed of an object that takes the model's view permission."""
-    from tests.testapp.models import Question
-
     return Feed(Question, 42)
 
 
@@ -62,10 +58,3 @@ def viewer(user: User, client: Client) -> Client:
     user.user_permissions.add(Permission.objects.get(codename="view_question"))
     client.force_login(user)
     return client
-
-
-@pytest.fixture
-def fresh_store() -> Iterator[None]:
-    """A store whose outage ends with the test."""
-    yield
-    close_store()

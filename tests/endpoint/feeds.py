@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -16,10 +17,7 @@ from diffs.diff import Action
 from diffs.registration import require
 from diffs.store import Entry, Read, Store, Stored, get_store
 
-NONCE = b"\1\2\3\4"
-"""With it a diff's id is known beforehand."""
-
-WIRE_NAMES = ("id", "action", "model", "pk", "timestamp", "version", "data")
+_nonces = itertools.count(1)
 
 
 class Feed:
@@ -44,28 +42,29 @@ class Feed:
         version: int = 7,
         actor: str | None = None,
         child: tuple[type[models.Model], Any] | None = None,
-        label: str | None = None,
     ) -> dict[str, Any]:
-        """Append a diff.
+        """Append a diff, with an id of its own.
 
         Args:
-            child: model and primary key of another object that it is a change of.
-            label: what the diff names as that object's model.
+            child: model and primary key of the object that changed, where it isn't the feed's own.
 
         Returns:
             What the endpoint is to give for it, without the actor.
         """
-        encoder = Encoder(action, version, NONCE, data or {}, actor)
-        if child is None and self.pk is not None:
-            row = Row(self.registration.label, pks.wire(self.registration.model, self.pk))
-            self.append_member(encoder.own())
-        else:
-            model, pk = child or (self.registration.model, None)
-            row = Row(label or model._meta.label_lower, pks.wire(model, pk))
-            self.append_member(encoder.foreign(row))
-        wire_version = version if version < 2**53 else str(version)
-        values = (diff_id(version, NONCE), action, row.model, row.pk, self.stored()[-1].position, wire_version)
-        return dict(zip(WIRE_NAMES, (*values, dict(data or {})), strict=True))
+        nonce = next(_nonces).to_bytes(4, "big")
+        encoder = Encoder(action, version, nonce, data or {}, actor)
+        model, pk = child or (self.registration.model, self.pk)
+        row = Row(model._meta.label_lower, pks.wire(model, pk))
+        self.append_member(encoder.foreign(row) if child else encoder.own())
+        return {
+            "id": diff_id(version, nonce),
+            "action": action,
+            "model": row.model,
+            "pk": row.pk,
+            "timestamp": self.stored()[-1].position,
+            "version": version if version < 2**53 else str(version),
+            "data": dict(data or {}),
+        }
 
     def append_member(self, member: bytes) -> None:
         """Append bytes."""

@@ -190,7 +190,8 @@ class Store:
 
     def _floor_call(self, shard: str, feeds: Sequence[FeedRef], fields: Iterable[str], *, clear: bool = False) -> Call:
         keys = itertools.chain.from_iterable((self.keys.feed(name), self.keys.floor(name)) for name, _ in feeds)
-        return self.call("floor", shard, keys, ["1" if clear else "", *(feed.window for feed in feeds), *fields])
+        windows = itertools.chain.from_iterable((name.model, window) for name, window in feeds)
+        return self.call("floor", shard, keys, ["1" if clear else "", *windows, *fields])
 
     def _read_call(self, request: Read, may_write: str, mode: str) -> Call:
         name, window = request.feed

@@ -497,3 +497,13 @@ def test_feeds_of_another_prefix_are_other_feeds(store: Store, client: redis.Red
     assert read_all(other).stored == []
     assert refusal(other, cursor_now(store)) == "reset"
     other.close()
+
+
+def test_p4_floor_set_under_a_short_window_still_refuses_when_the_window_has_grown(store: Store, clock: Clock) -> None:
+    cursor = cursor_now(store)
+    clock.advance(1)
+    store.raise_floors(Floors([feed(window=60 * SECOND)]))
+    clock.advance(121)
+    # Its key expires after two windows.
+    store.client.delete(store.keys.floor(feed().name))
+    assert refusal(store, cursor) == "reset"

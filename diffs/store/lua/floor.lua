@@ -2,28 +2,35 @@
 --
 -- KEYS[2...]  in pairs: a feed's sorted set, the same feed's floor
 -- ARGV[3]     '1': also remove what lies below, which is all that the feeds hold
--- ARGV[4...]  windows of these feeds in microseconds, then the names of meta's fields to raise: floor, floor:<model>
+-- ARGV[4...]  for each feed: model, window in microseconds
+-- then        the names of meta's fields to raise: floor, floor:<model>
 -- RETURNS     epoch, clock
 --
 -- Works on a full server. Published like a diff: on the feeds' channels, and on meta's where a field of it was raised.
 
+local feeds = (#KEYS - 1) / 2
+local first_field = 4 + 2 * feeds
+
 unlock()
 need_epoch()
-local floor = text(tick(1))
+-- A feed's floor expires after two windows: should they grow later, that has to be noticed.
+for index = 4, first_field - 1, 2 do
+  need_window(ARGV[index], tonumber(ARGV[index + 1]))
+end
 
-local feeds = (#KEYS - 1) / 2
+local floor = text(tick(1))
 for index = 1, feeds do
   local feed, key = KEYS[2 * index], KEYS[2 * index + 1]
-  redis.call('SET', key, floor, 'PX', text(math.ceil(tonumber(ARGV[3 + index]) / 500)))
+  redis.call('SET', key, floor, 'PX', text(math.ceil(tonumber(ARGV[3 + 2 * index]) / 500)))
   if ARGV[3] == '1' then
     redis.call('UNLINK', feed)
   end
   redis.pcall('PUBLISH', feed, floor)
 end
-for index = 4 + feeds, #ARGV do
+for index = first_field, #ARGV do
   redis.call('HSET', meta, ARGV[index], floor)
 end
-if #ARGV >= 4 + feeds then
+if #ARGV >= first_field then
   redis.pcall('PUBLISH', meta, floor)
 end
 return {epoch, floor}

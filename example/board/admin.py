@@ -4,6 +4,8 @@ from django.contrib import admin
 
 from board.models import Airport, Flight
 
+admin.site.site_header = admin.site.site_title = "Departures"
+
 
 @admin.register(Airport)
 class AirportAdmin(admin.ModelAdmin):
@@ -15,11 +17,11 @@ class AirportAdmin(admin.ModelAdmin):
 
 @admin.register(Flight)
 class FlightAdmin(admin.ModelAdmin):
-    """Flights, with what changes most editable in the list."""
+    """Flights, with their status editable in the list."""
 
-    list_display = ["number", "airline", "origin", "destination", "scheduled", "expected", "status"]
-    list_editable = ["expected", "status"]
-    list_filter = ["origin", "status"]
+    list_display = ["number", "origin", "destination", "status", "scheduled", "expected"]
+    list_editable = ["status"]
+    list_filter = [("origin", admin.RelatedOnlyFieldListFilter), "status"]
     list_per_page = 50
     list_select_related = ["origin", "destination"]
     search_fields = ["number", "airline", "destination__city"]

@@ -22,7 +22,7 @@ from zoneinfo import ZoneInfo
 EXAMPLE = Path(__file__).resolve().parent.parent.parent / "example"
 HOST = "127.0.0.1"
 USER, PASSWORD = "demo", "correct horse"
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 class Site:
@@ -120,7 +120,7 @@ class Site:
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    """Return when a condition holds; fail when it doesn't within half a minute."""
+    """Return when a condition holds; fail when it doesn't within a minute."""
     deadline = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < deadline, "It takes too long."

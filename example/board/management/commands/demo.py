@@ -84,6 +84,7 @@ INTRODUCTION = """
     curl '{site}/diffs/board.airport/JFK/?since={cursor}'
     curl '{site}/diffs/?feed=now@board.airport:EWR&feed={cursor}@board.airport:JFK'
 
+  The day takes about ten minutes at the usual speed; --from 17:00 begins in the storm.
   Ctrl-C ends everything and leaves nothing behind.
 """
 

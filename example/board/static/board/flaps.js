@@ -5,7 +5,8 @@ const LEAF_TIME = 45;
 const LEAF_COUNT = 9;
 
 const turning = new Map();
-const still = matchMedia("(prefers-reduced-motion: reduce)");
+/** Whether the reader wants no movement. */
+export const still = matchMedia("(prefers-reduced-motion: reduce)");
 let timer = null;
 
 /** Show a text at once. */

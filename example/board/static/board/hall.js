@@ -1,9 +1,10 @@
 // One airport's board: turns flights into rows, keeps them in order, and turns the flaps where something changed.
 
-import { put, turn } from "./flaps.js";
+import { put, still, turn } from "./flaps.js";
 
 const IN_SIGHT = 5 * 60_000; // How long a departed flight keeps its place, in the hall's time.
 const FLASH_TIME = 2400;
+const ARRIVAL = [{ opacity: 0, transform: "rotateX(-70deg)" }, {}];
 const COLUMNS = ["scheduled", "destination", "flight", "airline", "expected", "remark"];
 
 const hours = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", timeZone: "America/New_York" });
@@ -100,7 +101,7 @@ export class Hall {
 
   #make(number, quiet) {
     const element = document.createElement("div");
-    element.className = quiet ? "row" : "row fresh";
+    element.className = "row";
     element.setAttribute("role", "row");
     element.dataset.number = number;
     const cells = {};
@@ -110,6 +111,7 @@ export class Hall {
       cells[name].setAttribute("role", "cell");
       element.append(cells[name]);
     }
+    if (!quiet && !still.matches) element.animate(ARRIVAL, { duration: 700, easing: "ease-out" });
     return { element, cells, texts: {}, flight: null };
   }
 

@@ -24,7 +24,7 @@ export class Meter {
     this.#line("reload", reload, reload);
     this.#put(".meter-count", polls.toLocaleString("en"));
     this.#put("#saving", pollBytes ? `${Math.round(reload / pollBytes).toLocaleString("en")}×` : "–");
-    this.#put("#loads", `Loaded ${loads === 1 ? "once" : `${loads} times`}, ${size(listBytes)}. Bodies of answers.`);
+    this.#put("#loads", `Loaded ${loads === 1 ? "once" : `${loads} times`}, ${size(listBytes)}. Counted are the bodies of the responses.`);
   }
 
   #line(name, bytes, whole) {

@@ -1,0 +1,168 @@
+"""How each kind of block is run, and its outcome compared with what the page shows."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import doctest
+import json
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple, TextIO
+
+import redis
+from django.test import override_settings
+
+from diffs import conf
+
+from .blocks import ROOT, Block
+from .project import REDIS, environment
+from .samples import Samples
+
+SECONDS = 60
+LONGEST_OUTPUT = 2000
+_FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE | doctest.FAIL_FAST
+
+
+class Command(NamedTuple):
+    """A line behind a prompt, and what the page shows as its output."""
+
+    line: str
+    output: str
+
+
+class Runner:
+    """Runs blocks one after the other; names that one defines are there in the next.
+
+    Args:
+        addresses: hosts and ports that the pages name, and those that stand for them.
+    """
+
+    def __init__(self, addresses: Mapping[str, str]) -> None:
+        self._addresses = addresses
+        self._samples = Samples()
+        self._names: dict[str, Any] = {"__name__": "__console__"}
+
+    def run(self, block: Block, report: TextIO) -> None:
+        """Run a block.
+
+        Args:
+            block: the block.
+            report: where to write what came out otherwise than the page says.
+
+        Raises:
+            Exception: whatever its code raises; or nobody knows how to run it.
+        """
+        if block.path:
+            return  # it is in the project already
+        kind = "session" if block.text.startswith(">>> ") else block.language
+        runs = {"session": self._session, "python": self._snippet, "console": self._console, "json": self._json}
+        if kind not in runs:
+            raise ValueError("Nobody knows how to run this.")
+        runs[kind](block, report)
+
+    def _session(self, block: Block, report: TextIO) -> None:
+        test = doctest.DocTestParser().get_doctest(self._replaced(block.text), {}, str(block), block.page, block.line)
+        test.globs = self._names
+        runner = doctest.DocTestRunner(_Checker(self._samples), verbose=False, optionflags=_FLAGS)
+        runner.run(test, out=report.write, clear_globs=False)
+
+    def _snippet(self, block: Block, report: TextIO) -> None:
+        self._names.pop(conf.NAME, None)
+        exec(compile(self._replaced(block.text), str(block), "exec"), self._names)
+        if conf.NAME in self._names:
+            with override_settings(**{conf.NAME: self._names[conf.NAME]}):
+                for problem in conf.problems():
+                    report.write(f"{problem.message} {problem.hint}\n")
+
+    def _json(self, block: Block, report: TextIO) -> None:
+        json.loads(block.text)
+
+    def _console(self, block: Block, report: TextIO) -> None:
+        for command in _commands(block.text):
+            output = self._outcome(command.line)
+            want, got = _comparable(command.output, output)
+            if want and not _Checker(self._samples).check_output(want, got, _FLAGS):
+                report.write(f"$ {command.line}\nExpected:\n{command.output}\nGot:\n{output[:LONGEST_OUTPUT]}\n")
+
+    def _outcome(self, line: str) -> str:
+        """Run a command and give what it prints.
+
+        Raises:
+            ValueError: it failed, or isn't one that can be run here.
+        """
+        words = shlex.split(line)
+        if words[0] == "make":
+            known = re.findall(r"^([a-z-]+):.* ##", (ROOT / "Makefile").read_text(), re.MULTILINE)
+            if not set(words[1:]) <= set(known):
+                raise ValueError(f"{line}: no such target.")
+            return ""
+        if words[:4] == ["python", "-m", "pip", "install"]:
+            return _check_install(words[4:])
+        if words[0] == "redis-cli":
+            return self._redis(words[1:])
+        if words[0] not in ("curl", "python"):
+            raise ValueError(f"{line}: nobody knows how to run this.")
+        shell = f"set -o pipefail; python() {{ {shlex.quote(sys.executable)} \"$@\"; }}; {self._replaced(line)}"
+        done = subprocess.run(
+            ["bash", "-c", shell], env=environment(), capture_output=True, text=True, timeout=SECONDS
+        )
+        if done.returncode:
+            raise ValueError(f"{line}: status {done.returncode}\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+    def _redis(self, words: list[str]) -> str:
+        client = redis.Redis.from_url(f"redis://{self._addresses[REDIS]}", decode_responses=True)
+        with client:
+            reply = client.execute_command(*words)
+        return "\n".join(map(str, reply)) if isinstance(reply, list) else str(reply)
+
+    def _replaced(self, text: str) -> str:
+        for shown, real in self._addresses.items():
+            text = text.replace(shown, real)
+        return self._samples.as_real(text)
+
+
+class _Checker(doctest.OutputChecker):
+    """Compares output with samples in the place of what differs from run to run."""
+
+    def __init__(self, samples: Samples) -> None:
+        self._samples = samples
+
+    def check_output(self, want: str, got: str, optionflags: int) -> bool:
+        return super().check_output(want, self._samples.as_shown(want, got), optionflags)
+
+
+def _comparable(want: str, got: str) -> tuple[str, str]:
+    """Two outputs as they can be compared: of headers those that the page shows, documents by their values."""
+    got = got.replace("\r\n", "\n")
+    if want.startswith("HTTP/"):
+        want_head, _, want_body = want.partition("\n\n")
+        head, _, body = got.partition("\n\n")
+        names = {line.partition(":")[0] for line in want_head.splitlines()}
+        kept = [line for line in head.splitlines() if line.partition(":")[0] in names]
+        want_body, body = _comparable(want_body, body)
+        return f"{want_head}\n{want_body}", "\n".join((*kept, body))
+    for read in (json.loads, ast.literal_eval):
+        with contextlib.suppress(ValueError, SyntaxError):
+            return json.dumps(read(want)), json.dumps(read(got))
+    return want, got
+
+
+def _commands(text: str) -> Iterator[Command]:
+    for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
+        line, _, output = part.replace("\\\n", "").partition("\n")
+        yield Command(line, output.strip("\n"))
+
+
+def _check_install(words: list[str]) -> str:
+    """Nothing is installed; the extras that are named have to be there."""
+    setup = (ROOT / "setup.py").read_text()
+    for extra in re.findall(r"\[([\w,]+)\]", " ".join(words)):
+        for name in extra.split(","):
+            if f'"{name}": ' not in setup:
+                raise ValueError(f"There is no extra {name!r}.")
+    return ""

@@ -1,0 +1,47 @@
+"""Values that differ from run to run: a page shows a sample of each, and the real one takes its place."""
+
+from __future__ import annotations
+
+import re
+
+_VARYING = re.compile(
+    r"""
+    (?P<token> \bdiffs\.[\w-]{20,}\.[\w-]{20,} )
+    | (?P<cursor> \b[0-9a-z]{8}_[0-9a-f]{6,13}\b )
+    | (?P<id> \b[0-9a-f]{22}\b )
+    | (?P<etag> (?<=W/")[0-9a-f]{24}\b )
+    | (?P<microseconds> \b[0-9]{16}\b )
+    """,
+    re.VERBOSE,
+)
+
+
+class Samples:
+    """Which real value each sample of a page stands for, so that later blocks can use it."""
+
+    def __init__(self) -> None:
+        self._real: dict[str, str] = {}
+
+    def as_shown(self, shown: str, real: str) -> str:
+        """What came out, with the page's samples in the place of real values.
+
+        A sample means the same value everywhere in a page, and no other sample means it; where that doesn't hold
+        the real value stays, and the two texts differ.
+
+        Args:
+            shown: what the page shows.
+            real: what came out.
+        """
+        pairs = zip(_VARYING.finditer(shown), _VARYING.finditer(real), strict=False)
+        sample_of: dict[str, str] = {value: sample for sample, value in self._real.items()}
+        for expected, found in pairs:
+            if expected.lastgroup != found.lastgroup:
+                break
+            if expected[0] not in self._real and found[0] not in sample_of:
+                self._real[expected[0]] = found[0]
+                sample_of[found[0]] = expected[0]
+        return _VARYING.sub(lambda match: sample_of.get(match[0], match[0]), real)
+
+    def as_real(self, text: str) -> str:
+        """A command with real values in the place of the page's samples."""
+        return _VARYING.sub(lambda match: self._real.get(match[0], match[0]), text)

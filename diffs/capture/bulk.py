@@ -79,9 +79,7 @@ def unfiltered(model: type[models.Model], using: str) -> AnyQuerySet:
 
 def with_generated(model: type[models.Model], written: Collection[AnyField]) -> list[AnyField]:
     """These columns, and those that the database computes from them."""
-    columns: Sequence[AnyField] = model._meta.concrete_fields
-    computed = [field for field in columns if field.generated and field.referenced_fields.intersection(written)]
-    return [*written, *computed]
+    return [*written, *values.computed_from(written, model._meta.concrete_fields)]
 
 
 class Writing(NamedTuple):

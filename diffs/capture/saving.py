@@ -71,11 +71,7 @@ class _Write:
         if not self.updated or self.update_fields is None:
             return list(fields)
         named = [field for field in fields if {field.name, field.attname} & set(self.update_fields)]
-        return [*named, *_generated_from(fields, named)]
-
-
-def _generated_from(fields: Sequence[AnyField], written: Collection[AnyField]) -> list[AnyField]:
-    return [field for field in fields if field.generated and field.referenced_fields.intersection(written)]
+        return [*named, *values.computed_from(named, fields)]
 
 
 def _saved(write: _Write) -> None:
@@ -128,14 +124,15 @@ def _dirty(registration: Registration, write: _Write, before: dict[str, Any]) ->
     instance = write.instance
     if not write.updated:
         return dict.fromkeys(registration.fields, DEFERRED)
-    allowed = [field for field in write.columns if field in registration.fields]
     if registration.has_own_detection:
         own = instance.get_dirty_fields(check_relationship=True)  # type: ignore[attr-defined]
-        return {field: own[name] for field in allowed for name in (field.name, field.attname) if name in own}
-    dirty = tracking.changed(instance, allowed, before)
-    for field in _generated_from(allowed, dirty):
+        dirty = {field: own[name] for field in write.columns for name in (field.name, field.attname) if name in own}
+    else:
+        dirty = tracking.changed(instance, write.columns, before)
+    # A field that may be shown can be computed from one that may not.
+    for field in values.computed_from(dirty, write.columns):
         dirty.setdefault(field, value_of(before, field.attname))
-    return dirty
+    return {field: old for field, old in dirty.items() if field in registration.fields}
 
 
 def _read_back(

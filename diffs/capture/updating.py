@@ -45,7 +45,7 @@ def update(original: Original, queryset: AnyQuerySet, kwargs: Mapping[str, Any])
         with _watching(queryset, tables, fields):
             if not registrations:
                 return _plainly(original, queryset, kwargs)
-            if set(fields) & {*model._meta.pk_fields, model._meta.pk}:
+            if any(fields.keys() & set(table._meta.pk_fields) for table in (model, *model._meta.all_parents)):
                 # Objects change their names, and no diff can say so.
                 return _unrecorded(original, queryset, kwargs, registrations)
             return _recorded(original, queryset, kwargs, fields, registrations)
@@ -58,10 +58,10 @@ def _fields(queryset: AnyQuerySet, kwargs: Mapping[str, Any]) -> dict[AnyField, 
         return None
     meta = queryset.model._meta
     try:
-        fields = {meta.pk if name == "pk" else meta.get_field(name): value for name, value in kwargs.items()}
+        fields = {meta.get_field(name): value for name, value in kwargs.items()}
     except FieldDoesNotExist:
         return None
-    if not all(getattr(field, "concrete", False) or field is meta.pk for field in fields):
+    if not all(getattr(field, "concrete", False) and not field.many_to_many for field in fields):
         return None
     return fields or None
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
+import functools
 import json
 import math
 import types
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from django.conf import settings as django_settings
 from django.core.exceptions import ValidationError
 from django.core.files import File
 from django.db import models
+from django.db.models.sql import Query
 from django.utils import timezone
 from django.utils.duration import duration_iso_string
 from django.utils.functional import Promise
@@ -51,6 +53,19 @@ def concrete(field: AnyField) -> AnyField:
     while field.remote_field is not None:
         field = field.target_field
     return field
+
+
+def computed_from(written: Collection[AnyField], fields: Iterable[AnyField]) -> list[AnyField]:
+    """The generated ones of some fields that the database computes anew when these columns are written."""
+    return [field for field in fields if field.generated and not _sources(field).isdisjoint(written)]
+
+
+@functools.cache
+def _sources(field: models.GeneratedField) -> frozenset[AnyField]:
+    # Django 6 knows this as `referenced_fields`.
+    query = Query(field.model, alias_cols=False)
+    expression = field.expression.resolve_expression(query, allow_joins=False)
+    return frozenset(column.target for column in query._gen_cols([expression]))
 
 
 def normal(field: AnyField, value: Any) -> Any:

@@ -69,7 +69,9 @@ def patch_collection() -> Callable[[], None]:
 
     @functools.wraps(original)
     def collect(self: Collector, objs: Any, source: Any = None, *args: Any, **options: Any) -> None:
-        if source is None and connections[self.using].in_atomic_block:
+        # The admin's collector only looks what would go.
+        is_deleting = type(self) is Collector and source is None
+        if is_deleting and connections[self.using].in_atomic_block:
             model = objs.model if isinstance(objs, models.QuerySet) else next((type(each) for each in objs), None)
             if model is not None and recorded(model, self.using) is not None:
                 prepare(self.using, model)

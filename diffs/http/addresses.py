@@ -14,7 +14,6 @@ from diffs.registration import Registration, find_label, require
 from diffs.store import FeedRef
 
 from .problems import Problem
-from .protocol import MAX_PK
 
 # As Django's admin does it, whose module would load all that the admin needs; and dots, which browsers resolve.
 _QUOTES = {ord(character): f"_{ord(character):02X}" for character in ':/_#?;@&=+$,"[]<>%\n\\'}
@@ -57,8 +56,8 @@ def find_target(label: str, pk_text: str | None) -> Target:
             raise ValueError("No such model.")
         if pk_text is None:
             return Target(registration, None, registration.model_feed)
-        if len(pk_text) > MAX_PK or "\0" in pk_text:
-            raise ValueError("No database takes such a primary key.")
+        if "\0" in pk_text:
+            raise ValueError("Not every database takes such a primary key.")
         pk = pks.parse(registration.model, pk_text)
         return Target(registration, pk, registration.feed(pk))
     except (NoModelFeed, ValueError):

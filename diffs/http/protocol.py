@@ -31,7 +31,6 @@ BAD_TOKEN_CHALLENGE = 'Bearer error="invalid_token"'
 
 MAX_QUERY = 65_536
 MAX_PARAMETERS = 1_000
-MAX_PK = 8_192
 MAX_ECHO = 200
 """The most characters of a request that an answer repeats."""
 

@@ -427,6 +427,13 @@ SEVERAL = [
         problem(401, "Log in, or send a feed token, to see this feed.", feed="testapp.question:7"),
         {**ERROR, **CHALLENGE},
     ),
+    Case(
+        "a token opens no other feed of the question",
+        "/diffs/?feed=@testapp.airport&feed=@testapp.question:7&token={airports_token}",
+        401,
+        problem(401, "Log in, or send a feed token, to see this feed.", feed="testapp.question:7"),
+        {**ERROR, **CHALLENGE},
+    ),
     *(
         Case(name, f"/diffs/?feed=@testapp.notice:1&feed={text}", status, problem(status, detail, **members), ERROR)
         for name, text, status, detail, members in (

@@ -108,7 +108,9 @@ def test_if_none_match_takes_lists_and_weak_tags(client: Client, notices: Feed, 
     assert client.get(notices.path, headers={"If-None-Match": sent}).status_code == status
 
 
-def test_head_may_be_unchanged_too(client: Client, notices: Feed) -> None:
+def test_head_may_be_unchanged_too(client: Client, notices: Feed, settings: Any) -> None:
+    # One of them would say how long the body is that isn't there.
+    settings.MIDDLEWARE = []
     head, get = (client.generic(method, notices.path, headers={"If-None-Match": "*"}) for method in ("HEAD", "GET"))
 
     assert head.status_code == get.status_code == 304

@@ -17,7 +17,7 @@ from diffs.cursor import Cursor
 from diffs.feed import Feed as PythonFeed
 from diffs.http.documents import MSGPACK
 from diffs.store import Entry, Floors, Read, get_store
-from tests.testapp.models import Airport
+from tests.testapp.models import Airport, Notice
 
 from .feeds import Feed
 
@@ -248,6 +248,16 @@ def test_collapse_folds_a_page_to_the_net_change_per_object(client: Client, noti
         **page,
         "diffs": [{**last, "action": "create", "data": {"headline": "Fire", "body": "In the kitchen"}}],
     }
+
+
+def test_collapse_folds_each_of_several_feeds(client: Client, notices: Feed) -> None:
+    notices.append("create", {"headline": "Fire"})
+    last = notices.append("update", {"headline": "Fire!"})
+    other = Feed(Notice, 2).append("delete")
+
+    feeds = get(client, f"/diffs/?collapse=1&feed=@{notices.name}&feed=@testapp.notice:2")["feeds"]
+
+    assert [feed["diffs"] for feed in feeds] == [[{**last, "action": "create", "data": {"headline": "Fire!"}}], [other]]
 
 
 def test_collapse_folds_only_the_page(client: Client, notices: Feed) -> None:

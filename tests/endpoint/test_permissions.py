@@ -149,6 +149,14 @@ def test_P8_callable_is_asked_once_per_object_of_a_page(client: Client, question
     assert asked == [(Question, 42), (Choice, 1), (Choice, 2)]
 
 
+def test_P8_child_of_the_same_model_is_asked_about_itself(client: Client, questions: Feed, rule: Any) -> None:
+    rule(Question, permission=lambda request, model, pk: pk != 43)
+    shown = questions.append(child=(Question, 44))
+    questions.append(child=(Question, 43))
+
+    assert client.get(questions.path).json()["diffs"] == [shown]
+
+
 def test_P8_callable_is_asked_for_a_model_feed_and_then_for_its_objects(client: Client, rule: Any) -> None:
     asked: list[Any] = []
     rule(Airport, permission=lambda request, model, pk: asked.append(pk) or pk != 5)
@@ -323,6 +331,7 @@ def test_actors_are_shown_to_all_where_the_setting_says_so(
         assert client.get(questions.path + query).json()["diffs"] == [{**diff, "actor": "ada"}]
 
 
+@pytest.mark.database
 @pytest.mark.django_db(transaction=True)
 def test_P8_excluded_fields_never_leave_the_endpoint(client: Client, rule: Any) -> None:
     rule(Question, permission="public")

@@ -18,11 +18,12 @@ from tests.testapp.models import Archive, Country, Draft, Everything, Notice, Qu
 
 from .feeds import Feed
 
-pytestmark = pytest.mark.django_db(databases=["default", "other"])
+pytestmark = [pytest.mark.database, pytest.mark.django_db(databases=["default", "other"])]
 
 
 def test_snapshot_is_the_object_and_a_cursor(client: Client) -> None:
     notice = Notice.objects.create(headline="Fire", body="In the kitchen", draft="not yet")
+    Feed(Notice, notice.pk).append()
 
     response = client.get(f"/diffs/testapp.notice/{notice.pk}/?snapshot=1")
 

@@ -138,6 +138,7 @@ def test_key_that_is_no_feed_is_answered_like_an_outage(
     assert client.get(notices.path).status_code == 503
 
 
+@pytest.mark.database
 @pytest.mark.django_db(transaction=True)
 def test_what_was_saved_can_be_pulled(client: Client, rule: Any) -> None:
     for model in (Question, Choice):

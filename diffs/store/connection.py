@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Mapping
 from typing import Any
 
 import redis
@@ -14,7 +16,9 @@ from diffs.errors import ConfigurationError
 SOCKET_TIMEOUT = 1.0
 CONNECT_TIMEOUT = 0.5
 
+ADDRESS = frozenset({"url", "host", "port", "unix_socket_path"})
 _OWN = frozenset({"url", "embedded", "directory"})
+_UNUSABLE = (TypeError, ValueError, AttributeError, redis.RedisError)
 
 
 def connect() -> redis.Redis:
@@ -28,28 +32,60 @@ def connect() -> redis.Redis:
     if settings.test_mode:
         return _connect_fake()
     options = settings.redis
-    arguments: dict[str, Any] = {
+    if not options.get("embedded"):
+        return _client(options)
+    if ADDRESS & options.keys():
+        raise ConfigurationError(f"{NAME}['redis'] takes either 'embedded' or a server's address, not both.")
+    from .embedded import ensure_server
+
+    return redis.Redis(unix_socket_path=str(ensure_server(options.get("directory"))), **_arguments(options))
+
+
+def known_arguments() -> frozenset[str]:
+    """The names that ``DIFFS_SETTINGS["redis"]`` takes."""
+    return _OWN | inspect.signature(redis.Redis).parameters.keys()
+
+
+def verify(options: Mapping[str, Any]) -> None:
+    """Find out whether a client and its connections can be made so, without any being opened.
+
+    Args:
+        options: of a server that is not embedded.
+
+    Raises:
+        ConfigurationError: they can't.
+    """
+    client = _client({name: value for name, value in options.items() if name != "single_connection_client"})
+    try:
+        client.connection_pool.make_connection()
+    except _UNUSABLE as error:
+        raise _unusable(error) from None
+
+
+def _client(options: Mapping[str, Any]) -> redis.Redis:
+    try:
+        if "url" in options:
+            return redis.Redis.from_url(options["url"], **_arguments(options))
+        return redis.Redis(**_arguments(options))
+    except _UNUSABLE as error:
+        raise _unusable(error) from None
+
+
+def _arguments(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {
         "socket_timeout": SOCKET_TIMEOUT,
         "socket_connect_timeout": CONNECT_TIMEOUT,
         "retry": Retry(NoBackoff(), 0),
         **{name: value for name, value in options.items() if name not in _OWN},
     }
-    if options.get("embedded"):
-        from .embedded import ensure_server
 
-        if {"url", "host", "port", "unix_socket_path"} & options.keys():
-            raise ConfigurationError(f"{NAME}['redis'] takes either 'embedded' or a server's address, not both.")
-        return redis.Redis(unix_socket_path=str(ensure_server(options.get("directory"))), **arguments)
-    try:
-        if "url" in options:
-            return redis.Redis.from_url(options["url"], **arguments)
-        return redis.Redis(**arguments)
-    except (TypeError, ValueError, redis.RedisError) as error:
-        # The message of the client library may quote the URL and with it a password: it is not passed on.
-        raise ConfigurationError(
-            f"{NAME}['redis'] can't be used ({type(error).__name__}): it takes 'url', 'embedded', or arguments of "
-            "redis.Redis."
-        ) from None
+
+def _unusable(error: Exception) -> ConfigurationError:
+    # The message of the client library may quote the URL and with it a password: it is not passed on.
+    return ConfigurationError(
+        f"{NAME}['redis'] can't be used ({type(error).__name__}): it takes 'url', 'embedded', or arguments of "
+        "redis.Redis."
+    )
 
 
 def _connect_fake() -> redis.Redis:

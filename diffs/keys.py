@@ -79,6 +79,10 @@ class Keyspace(NamedTuple):
             yield f"{prefix}:{{??}}:feed:{_escape(model)}:*"
             yield f"{prefix}:{{??}}:feed:{_escape(model)}"
 
+    def any_pattern(self) -> str:
+        """A glob pattern that matches all keys under the prefix."""
+        return f"{_escape(self.prefix)}:{{??}}:*"
+
     def feed_of_key(self, key: str) -> FeedName | None:
         """The feed whose key this is; ``None`` where it is the key of none."""
         start = f"{self.prefix}:{{"

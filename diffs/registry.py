@@ -125,6 +125,25 @@ def unregister(model: type[models.Model]) -> None:
     remove(registration)
 
 
+def enter(registration: Registration) -> None:
+    """Begin to record a model's changes: anew, or again after `unregister`.
+
+    Raises:
+        RegistrationError: the model can't be registered so.
+    """
+    model, options = registration.model, registration.options
+    _check_names(model, options)
+    if hasattr(model, options.accessor) and not isinstance(_attribute(model, options.accessor), FeedDescriptor):
+        raise RegistrationError(
+            f"{model._meta.label} has an attribute {options.accessor!r} already: choose another with accessor=."
+        )
+    add(registration)
+    setattr(model, options.accessor, FeedDescriptor(registration))
+    wiring.install(registration)
+    if apps.models_ready:
+        wiring.install_relations(registration)
+
+
 def activate() -> None:
     """Wire what needs all models to be there; called when they are."""
     for registration in registrations():
@@ -143,7 +162,7 @@ def _register(model: type[M], options: Options) -> type[M]:
         if not present.inherited:
             raise RegistrationError(f"{model._meta.label} is registered already: once, with all options.")
         unregister(model)
-    _enter(Registration(model, options))
+    enter(Registration(model, options))
     return model
 
 
@@ -158,20 +177,6 @@ def _register_label(label: str, options: Options) -> Any:
             raise RegistrationError(f"There is no model {label!r}: {error}") from None
     apps.lazy_model_operation(functools.partial(_register, options=options), (app_label, name.lower()))
     return None
-
-
-def _enter(registration: Registration) -> None:
-    model, options = registration.model, registration.options
-    _check_names(model, options)
-    if hasattr(model, options.accessor) and not isinstance(_attribute(model, options.accessor), FeedDescriptor):
-        raise RegistrationError(
-            f"{model._meta.label} has an attribute {options.accessor!r} already: choose another with accessor=."
-        )
-    add(registration)
-    setattr(model, options.accessor, FeedDescriptor(registration))
-    wiring.install(registration)
-    if apps.models_ready:
-        wiring.install_relations(registration)
 
 
 def _attribute(model: type[models.Model], name: str) -> Any:
@@ -252,7 +257,7 @@ def _prepared(sender: type[models.Model], **_: Any) -> None:
         return
     for base in sender.__mro__[1:]:
         if base in _abstract:
-            _enter(Registration(sender, _abstract[base], inherited=True))
+            enter(Registration(sender, _abstract[base], inherited=True))
             return
 
 

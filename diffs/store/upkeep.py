@@ -61,13 +61,19 @@ class Upkeep:
             StoreUnavailable: the server is away.
         """
         for pattern in self._keys.feed_pattern(model):
-            position = 0
-            while True:
-                position, found = self._ask("SCAN", position, "MATCH", pattern, "COUNT", SCAN_COUNT)
+            for found in self._scan(pattern):
                 names = map(self._keys.feed_of_key, (six.ensure_str(key, errors="replace") for key in found))
                 yield [name for name in names if name is not None and model in (None, name.model)]
-                if not position:
-                    break
+
+    def remove_everything(self) -> None:
+        """Remove all keys under the store's prefix, for tests; cursors from before are refused as those of lost data.
+
+        Raises:
+            StoreUnavailable: the server is away.
+        """
+        for found in self._scan(self._keys.any_pattern()):
+            if found:
+                self._ask("UNLINK", *found)
 
     def prune(
         self, ages: Callable[[str], tuple[int, int]], model: str | None = None, *, dry_run: bool = False
@@ -128,6 +134,14 @@ class Upkeep:
         except (redis.RedisError, OSError) as error:
             raise StoreUnavailable("Redis can't be reached.") from error
         return info
+
+    def _scan(self, pattern: str) -> Iterator[list[bytes]]:
+        position = 0
+        while True:
+            position, found = self._ask("SCAN", position, "MATCH", pattern, "COUNT", SCAN_COUNT)
+            yield found
+            if not position:
+                break
 
     def _ask(self, *command: Argument) -> Any:
         self._store.check()

@@ -7,7 +7,8 @@ import json
 import pytest
 from django.test import Client
 
-from .cases import CASES, Case, make_stage
+from .cases import CASES
+from .stage import Case, make_stage
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name.replace(" ", "_") for case in CASES])

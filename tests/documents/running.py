@@ -100,8 +100,8 @@ class Runner:
             if not set(words[1:]) <= set(known):
                 raise ValueError(f"{line}: no such target.")
             return ""
-        if words[:4] == ["python", "-m", "pip", "install"]:
-            return _check_install(words[4:])
+        if words[:3] == ["python", "-m", "pip"]:
+            return _check_extras(words)
         if words[0] == "redis-cli":
             return self._redis(words[1:])
         if words[0] not in ("curl", "python"):
@@ -158,9 +158,9 @@ def _commands(text: str) -> Iterator[Command]:
         yield Command(line, output.strip("\n"))
 
 
-def _check_install(words: list[str]) -> str:
-    """Nothing is installed; the extras that are named have to be there."""
-    setup = (ROOT / "setup.py").read_text()
+def _check_extras(words: list[str]) -> str:
+    """Nothing is installed or uninstalled; the extras that are named have to be there."""
+    setup = (ROOT / "setup.py").read_text(encoding="utf-8")
     for extra in re.findall(r"\[([\w,]+)\]", " ".join(words)):
         for name in extra.split(","):
             if f'"{name}": ' not in setup:

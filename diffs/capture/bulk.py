@@ -11,7 +11,7 @@ from django.db.models.base import DEFERRED
 from diffs.diff import CREATE, UPDATE, Action
 from diffs.registration import Registration
 from diffs.store import Entry, Floors
-from diffs.typing import AnyField, AnyQuerySet
+from diffs.typing import AnyField, AnyModel, AnyQuerySet
 
 from . import values
 from .changes import Subject, concerned, entries, is_unrecorded
@@ -58,6 +58,12 @@ def pk_in(model: type[models.Model], row: Mapping[str, Any]) -> Any:
     """The primary key in a row."""
     names = pk_names(model)
     return row[names[0]] if len(names) == 1 else tuple(row[name] for name in names)
+
+
+def pk_of(instance: AnyModel) -> Any:
+    """An object's primary key as the database will give it back, whatever it was given as."""
+    values_given = [values.normal(field, getattr(instance, field.attname)) for field in type(instance)._meta.pk_fields]
+    return values_given[0] if len(values_given) == 1 else tuple(values_given)
 
 
 def rows_by_pk(queryset: AnyQuerySet, attnames: Iterable[str]) -> dict[Any, dict[str, Any]]:

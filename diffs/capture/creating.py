@@ -18,11 +18,10 @@ from diffs.registration import Registration
 from diffs.store import Entry
 from diffs.typing import AnyField, AnyModel, AnyQuerySet
 
-from . import bulk, links, tracking
+from . import bulk, links, tracking, values
 from .context import inside
 from .locking import prepare
 from .transaction import atomic_outside, record
-from .values import is_expression
 
 Objects = Sequence[models.Model]
 
@@ -78,14 +77,27 @@ def bulk_update(
         fields = [model._meta.get_field(name) for name in names]
     except FieldDoesNotExist:
         fields = []
-    if not objs or not fields or not (registrations or tables):
+    if not objs or not fields:
         return original(queryset, objs, names, batch_size=batch_size)
+    if not (registrations or tables):
+        updated = original(queryset, objs, names, batch_size=batch_size)
+        _forget(objs, fields, using)
+        return updated
     with atomic_outside(using), _watching(queryset, tables, objs):
         before = _rows_before(model, using, registrations, objs, fields)
         with inside():
             updated = original(queryset, objs, names, batch_size=batch_size)
         _record_update(model, using, registrations, before, fields, updated)
+        if updated != len(objs):
+            _forget(objs, fields, using)
         return updated
+
+
+def _forget(objs: Objects, fields: Sequence[AnyField], using: str) -> None:
+    """Which of these rows were written isn't known, or not recorded."""
+    attnames = {field.attname for field in fields}
+    for obj in objs:
+        tracking.forget(obj, attnames, using)
 
 
 def _watching(
@@ -95,7 +107,7 @@ def _watching(
     if not tables:
         return contextlib.nullcontext()
     prepare(queryset.db, queryset.model)
-    return links.watching(queryset.db, {link: links.source_values(link, objs) for link in tables})
+    return links.watching(queryset.db, {link: links.source_values(link, objs, queryset.db) for link in tables})
 
 
 def _attributes(instance: models.Model | None, fields: Iterable[AnyField]) -> dict[AnyField, Any]:
@@ -130,7 +142,7 @@ class _Creation:
         elif self._updates:
             self._record_upsert()
         elif self._ignores:
-            self._record_insert([obj for obj in self._objs if self._has_pk(obj) and obj.pk not in self._there])
+            self._record_insert([obj for obj in self._objs if self._has_pk(obj) and bulk.pk_of(obj) not in self._there])
         else:
             self._record_insert(self._objs)
 
@@ -143,14 +155,15 @@ class _Creation:
 
     @staticmethod
     def _has_pk(obj: AnyModel) -> bool:
-        return obj._is_pk_set() and not is_expression(obj.pk) and isinstance(obj.pk, Hashable)
+        return obj._is_pk_set() and not values.is_expression(obj.pk) and isinstance(obj.pk, Hashable)
 
     def _refuse(self) -> None:
         record(self._using, (), bulk.floors_of(self._registrations))
 
     def _record_insert(self, objs: Objects) -> None:
         known = [obj for obj in objs if self._has_pk(obj)]
-        rows = {obj.pk: bulk.Known(_columns_of(obj, bulk.pk_names(self._model)), obj) for obj in known}
+        names = bulk.pk_names(self._model)
+        rows = {bulk.pk_of(obj): bulk.Known(_columns_of(obj, names), obj) for obj in known}
         writing = bulk.Writing(self._model, self._using, self._registrations, CREATE, only_changed=False)
         # Whether an object was inserted or ignored, the row tells.
         unread = dict.fromkeys(self._columns, DEFERRED) if self._ignores else None
@@ -204,9 +217,9 @@ def _rows_before(
     pk_names = {name for registration in registrations for name in bulk.pk_names(registration.model)}
     found: dict[Any, bulk.Known] = {}
     for obj in objs:
-        known = tracking.known(obj)
+        known = tracking.known(obj, using)
         row = {name: tracking.value_of(known, name) for name in wanted if name in known}
-        found.setdefault(obj.pk, bulk.Known({**row, **_columns_of(obj, pk_names)}, obj))
+        found.setdefault(bulk.pk_of(obj), bulk.Known({**row, **_columns_of(obj, pk_names)}, obj))
     unknown = [pk for pk, known in found.items() if not parents <= known.row.keys()]
     if unknown:
         prepare(using, model)
@@ -229,11 +242,33 @@ def _record_update(
     if len(before) > settings.max_bulk_diffs:
         floors = bulk.floors_of(registrations)
     elif registrations:
-        # Where some rows were not there, or not of the queryset, the database tells what they hold.
-        unread = dict.fromkeys(written, DEFERRED) if updated != len(before) else None
         writing = bulk.Writing(model, using, registrations, UPDATE, only_changed=False)
-        made = writing.entries(before, lambda pk: unread or _attributes(before[pk].instance, written))
+        if updated == len(before):
+            made = writing.entries(before, lambda pk: _attributes(before[pk].instance, written))
+        else:
+            rows = _rows_written(model, using, before, written)
+            made = writing.entries({pk: before[pk] for pk in rows}, rows.__getitem__)
     handover = record(using, made, floors)
     for known in before.values():
         if known.instance is not None:
             tracking.remember(known.instance, written, using, handover)
+
+
+def _rows_written(
+    model: type[models.Model], using: str, before: Mapping[Any, bulk.Known], written: Sequence[AnyField]
+) -> dict[Any, dict[AnyField, Any]]:
+    """What the rows hold, where some were not there or not of the queryset, and so were not written."""
+    attnames = [field.attname for field in written]
+    rows = bulk.rows_by_pk(bulk.unfiltered(model, using).filter(pk__in=list(before)), attnames)
+    return {
+        pk: {field: row[field.attname] for field in written}
+        for pk, row in rows.items()
+        if not any(_is_untouched(field, before[pk], row) for field in written)
+    }
+
+
+def _is_untouched(field: AnyField, before: bulk.Known, row: Mapping[str, Any]) -> bool:
+    """Whether a column surely wasn't written: it holds what it held, and was given something else."""
+    now = row[field.attname]
+    given = vars(before.instance).get(field.attname, DEFERRED)
+    return bool(now == before.row.get(field.attname, DEFERRED) and now != values.normal(field, given))

@@ -39,7 +39,7 @@ def _note_parents(sender: type[models.Model], instance: models.Model, using: str
     if registration is None or not registration.parents:
         return
     names = [parent.attname for parent in registration.parents]
-    row = known(instance)
+    row = known(instance, using)
     found = [value_of(row, name) for name in names]
     if DEFERRED in found:
         rows = models.QuerySet(registration.model, using=using).filter(pk=instance.pk)

@@ -14,14 +14,13 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from typing import Any, NamedTuple
 
 from django.db import models
-from django.db.models.base import DEFERRED
 from django.db.models.deletion import Collector
 
 from diffs.conf import settings
 from diffs.diff import UPDATE
 from diffs.registration import Registration, registrations
 from diffs.store import Entry, Floors
-from diffs.typing import AnyField, AnyQuerySet
+from diffs.typing import AnyField, AnyModel, AnyQuerySet
 
 from . import tracking
 from .changes import Subject, concerned, entries, is_unrecorded
@@ -59,14 +58,17 @@ _cache: dict[Any, list[Link]] | None = None
 
 def _links() -> Mapping[Any, Sequence[Link]]:
     global _cache
-    if _cache is None:
-        _cache = defaultdict(list)
+    cache = _cache
+    if cache is None:
+        cache = defaultdict(list)
         for registration in registrations():
             for field in registration.many_to_many:
                 through = field.remote_field.through
                 source = through._meta.get_field(field.m2m_field_name())
-                _cache[through._meta.concrete_model].append(Link(registration, field, source))
-    return _cache
+                cache[through._meta.concrete_model].append(Link(registration, field, source))
+        # Only when it is whole: other threads read it.
+        _cache = cache
+    return cache
 
 
 def forget_links() -> None:
@@ -107,15 +109,16 @@ def watching_instance(
     links = links_of(model, using)
     if not links or is_inside():
         return contextlib.nullcontext()
-    owners = {link: source_values(link, [instance]) for link in links}
-    return _watching_alone(using, owners, model)
+    return _watching_alone(using, links, instance, model)
 
 
 @contextlib.contextmanager
-def _watching_alone(using: str, owners: Owners, table: type[models.Model]) -> Iterator[None]:
+def _watching_alone(
+    using: str, links: Iterable[Link], instance: models.Model, table: type[models.Model]
+) -> Iterator[None]:
     with atomic_outside(using):
         prepare(using, table)
-        with watching(using, owners):
+        with watching(using, {link: source_values(link, [instance], using) for link in links}):
             yield
 
 
@@ -175,7 +178,7 @@ def _deleted_owners(collector: Collector) -> dict[Link, set[Any]]:
     owners: dict[Link, set[Any]] = defaultdict(set)
     for model, instances in collector.data.items():
         for link in links_of(model, collector.using):
-            owners[link].update(source_values(link, instances))
+            owners[link].update(source_values(link, instances, collector.using))
     for rows in collector.fast_deletes:
         if isinstance(rows, models.QuerySet):
             for link in links_of(rows.model, collector.using):
@@ -195,11 +198,21 @@ def _going(link: Link, collector: Collector) -> set[Any]:
     }
 
 
-def source_values(link: Link, instances: Iterable[models.Model]) -> set[Any]:
-    """The owners that rows of a many-to-many table name, and named before."""
-    known = (tracking.known(instance).get(link.source.attname, DEFERRED) for instance in instances)
-    stored = {value for value in known if value is not DEFERRED}
-    return stored | {instance.__dict__.get(link.source.attname) for instance in instances} - {None}
+def source_values(link: Link, instances: Iterable[AnyModel], using: str) -> set[Any]:
+    """The owners that rows of a many-to-many table name, and that the database has for them."""
+    name = link.source.attname
+    found = {instance.__dict__.get(name) for instance in instances}
+    unknown = []
+    for instance in instances:
+        row = tracking.known(instance, using)
+        if name in row:
+            found.add(row[name])
+        elif instance._is_pk_set():
+            unknown.append(instance.pk)
+    if unknown:
+        rows = models.QuerySet(link.source.model, using=using).filter(pk__in=unknown)
+        found.update(rows.values_list(name, flat=True))
+    return found - {None}
 
 
 def patch_collector() -> Callable[[], None]:

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from django.db import connections, models
+from django.db import models
 from django.db.models.base import DEFERRED
 
 from diffs.diff import CREATE, UPDATE
@@ -17,7 +17,7 @@ from diffs.typing import AnyField
 from . import links, tracking, values
 from .changes import Subject, entries, is_unrecorded
 from .tracking import known, recorded, value_of
-from .transaction import record
+from .transaction import in_transaction, record
 
 
 def save_table_for(original: Callable[..., bool]) -> Callable[..., bool]:
@@ -82,19 +82,19 @@ def _saved(write: _Write) -> None:
     if not made and (not write.is_last or _is_as_known(write)):
         return
     handover = None
-    if made or connections[write.using].in_atomic_block:
+    if made or in_transaction(write.using):
         handover = record(write.using, made)
     if write.is_last:
         tracking.remember(write.instance, write.columns, write.using, handover)
 
 
 def _is_as_known(write: _Write) -> bool:
-    return write.updated and not tracking.changed(write.instance, write.columns, known(write.instance))
+    return write.updated and not tracking.changed(write.instance, write.columns, known(write.instance, write.using))
 
 
 def _entries(registration: Registration, write: _Write) -> list[Entry]:
     instance = write.instance
-    before = {} if not write.updated else known(instance)
+    before = known(instance, write.using) if write.updated else {}
     dirty = _dirty(registration, write, before)
     if write.updated and not dirty:
         return []

@@ -13,13 +13,13 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from dirtyfields.compare import compare_states, normalise_value, raw_compare
-from django.db import models
+from django.db import DEFAULT_DB_ALIAS, models
 from django.db.models.base import DEFERRED
 
 from diffs.registration import Registration, find
 from diffs.typing import AnyField
 
-from .transaction import Handover
+from .transaction import Handover, newest_waiting
 from .values import concrete, is_expression, normal
 
 _ATTRIBUTE = "diffs_row"
@@ -53,7 +53,7 @@ class Snapshot:
 
 
 class Row:
-    """A row as it was written, and the one before, should the transaction be rolled back."""
+    """A row as it was written or read in a transaction, and the one before, should that be rolled back."""
 
     __slots__ = ("before", "handover", "using", "values")
 
@@ -77,21 +77,26 @@ def is_mutable(field: AnyField) -> bool:
     return field.get_internal_type() not in _IMMUTABLE or hasattr(field, "from_db_value")
 
 
-def known(instance: models.Model) -> dict[str, Any]:
-    """What the instance's row is known to hold: attribute names to values or snapshots."""
-    row = instance._state.__dict__.get(_ATTRIBUTE)
+def known(instance: models.Model, using: str) -> dict[str, Any]:
+    """What the instance's row in a database is known to hold: attribute names to values or snapshots."""
+    state = instance._state.__dict__
+    row = state.get(_ATTRIBUTE)
     while isinstance(row, Row) and row.handover is not None:
         if row.handover.delivered:
             row.handover = row.before = None
-        elif row.handover.is_lost(row.using):
-            row = row.before
+        elif row.handover.is_lost:
+            row = state[_ATTRIBUTE] = row.before
         else:
             break
     if row is None:
         return {}
     if isinstance(row, Row):
-        return row.values
+        return row.values if row.using == using else {}
     names, values, snapshots = row
+    return _values(names, values, snapshots) if instance._state.db == using else {}
+
+
+def _values(names: Iterable[str], values: Iterable[Any], snapshots: dict[str, Snapshot] | None) -> dict[str, Any]:
     return {**dict(zip(names, values, strict=False)), **(snapshots or {})}
 
 
@@ -129,10 +134,10 @@ def remember(instance: models.Model, fields: Iterable[AnyField], using: str, han
         instance: the object that was written or read again.
         fields: which of its columns were.
         using: the database alias.
-        handover: what tells later whether the transaction was rolled back; ``None`` where nothing can be.
+        handover: the change whose rollback takes these values away; ``None`` where nothing can be rolled back.
     """
     state = instance._state.__dict__
-    values = dict(known(instance))
+    values = dict(known(instance, using))
     for field in fields:
         value = instance.__dict__.get(field.attname, DEFERRED)
         if value is DEFERRED or is_expression(value):
@@ -145,12 +150,12 @@ def remember(instance: models.Model, fields: Iterable[AnyField], using: str, han
     state[_ATTRIBUTE] = Row(values, using, handover, before)
 
 
-def forget(instance: models.Model, attnames: Collection[str]) -> None:
-    """What the row holds in these columns is no longer known."""
-    row = known(instance)
-    if any(attname in row for attname in attnames):
+def forget(instance: models.Model, attnames: Collection[str], using: str) -> None:
+    """What the row holds in these columns is no longer known, whatever is rolled back."""
+    row = known(instance, using)
+    if not row.keys().isdisjoint(attnames):
         values = {name: value for name, value in row.items() if name not in attnames}
-        instance._state.__dict__[_ATTRIBUTE] = Row(values, "", None, None)
+        instance._state.__dict__[_ATTRIBUTE] = Row(values, using, None, None)
 
 
 def from_db_for(original: Any) -> Any:
@@ -166,7 +171,7 @@ def from_db_for(original: Any) -> Any:
         @functools.wraps(original.__func__)
         def wrapped(cls: Any, db: str, field_names: Collection[str], values: Any, **options: Any) -> models.Model:
             instance: models.Model = original.__func__(cls, db, field_names, values, **options)
-            instance._state.__dict__[_ATTRIBUTE] = (field_names, values, _snapshots(cls, field_names, values))
+            _remember_loaded(instance, db, field_names, values)
             return instance
 
         return classmethod(wrapped)  # type: ignore[arg-type]
@@ -186,10 +191,23 @@ def from_db_for(original: Any) -> Any:
         state.db = db
         if fetch_mode is not None:
             state.fetch_mode = fetch_mode
-        state.diffs_row = (field_names, row, _snapshots(cls, field_names, row))  # type: ignore[attr-defined]
+        if Handover.waiting:
+            _remember_loaded(new, db, field_names, row)
+        else:
+            state.diffs_row = (field_names, row, _snapshots(cls, field_names, row))  # type: ignore[attr-defined]
         return new
 
     return classmethod(from_db)
+
+
+def _remember_loaded(instance: models.Model, using: str, names: Collection[str], values: Iterable[Any]) -> None:
+    """Keep a row that was read; one that was read behind a change which is rolled back is unknown then."""
+    snapshots = _snapshots(type(instance), names, values)
+    handover = newest_waiting(using) if Handover.waiting else None
+    row: Any = (names, values, snapshots)
+    if handover is not None:
+        row = Row(_values(*row), using, handover, None)
+    instance._state.__dict__[_ATTRIBUTE] = row
 
 
 @functools.cache
@@ -226,7 +244,8 @@ def refresh_from_db_for(original: Callable[..., None]) -> Callable[..., None]:
             for field in self._meta.concrete_fields
             if names is None or field.name in names or field.attname in names
         ]
-        remember(self, read, self._state.db or "")
+        alias = self._state.db or DEFAULT_DB_ALIAS
+        remember(self, read, alias, newest_waiting(alias))
 
     return refresh_from_db
 

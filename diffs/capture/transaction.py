@@ -6,7 +6,7 @@ import contextlib
 import functools
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -22,20 +22,59 @@ logger = logging.getLogger("diffs")
 class Handover:
     """Diffs, and floors to raise, that one operation made; called when its transaction is committed."""
 
-    __slots__ = ("delivered", "entries", "floors")
+    __slots__ = ("_connection", "_place", "delivered", "entries", "floors")
+
+    waiting: ClassVar[set[int]] = set()
+    """Not empty while a transaction of this process has changes that are neither committed nor forgotten."""
 
     def __init__(self, entries: Sequence[Entry], floors: Floors | None = None) -> None:
         self.entries = entries
         self.floors = floors
         self.delivered = False
+        self._connection: Any = None
+        self._place = 0
 
     def __call__(self) -> None:
         deliver([self])
 
-    def is_lost(self, using: str) -> bool:
-        """Whether the transaction was rolled back."""
-        waiting: list[Any] = connections[using].run_on_commit
-        return not self.delivered and all(function is not self for _, function, _ in reversed(waiting))
+    def wait(self, connection: Any) -> None:
+        """Be called with the commit of what the connection is in the middle of."""
+        self._connection = connection
+        self._place = len(connection.run_on_commit)
+        # Not on_commit(), which refuses to work where transactions are managed by hand.
+        connection.run_on_commit.append((set(connection.savepoint_ids), self, False))
+        self.waiting.add(id(self))
+
+    def __del__(self) -> None:
+        self.waiting.discard(id(self))
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the transaction, or its savepoint, was rolled back."""
+        if self.delivered:
+            return False
+        waiting = self._connection.run_on_commit
+        # What is rolled back leaves the list, so that what stays can only have moved to the front.
+        for place in range(min(self._place, len(waiting) - 1), -1, -1):
+            if waiting[place][1] is self:
+                self._place = place
+                return False
+        return True
+
+
+def newest_waiting(using: str) -> Handover | None:
+    """The last change of the transaction that is under way: what is read now goes when that is rolled back."""
+    waiting: list[Any] = connections[using].run_on_commit
+    for _, function, _ in reversed(waiting):
+        if isinstance(function, Handover):
+            return function
+    return None
+
+
+def in_transaction(using: str) -> bool:
+    """Whether what is written now can still be rolled back."""
+    connection = connections[using]
+    return connection.in_atomic_block or not connection.get_autocommit()
 
 
 def record(using: str, entries: Sequence[Entry], floors: Floors | None = None) -> Handover:
@@ -47,16 +86,13 @@ def record(using: str, entries: Sequence[Entry], floors: Floors | None = None) -
         floors: what old cursors are to be refused for.
     """
     handover = Handover(entries, floors)
-    connection = connections[using]
-    if not connection.in_atomic_block and connection.get_autocommit():
+    if not in_transaction(using):
         handover()
         return handover
     if not settings.use_transactions:
-        deliver([handover])
+        handover()
         handover = Handover(())
-    # Not on_commit(), which refuses to work where transactions are managed by hand.
-    waiting: list[Any] = connection.run_on_commit
-    waiting.append((set(connection.savepoint_ids), handover, False))
+    handover.wait(connections[using])
     return handover
 
 
@@ -70,6 +106,7 @@ def deliver(handovers: Iterable[Handover]) -> None:
     floors = Floors()
     for handover in handovers:
         handover.delivered = True
+        Handover.waiting.discard(id(handover))
         entries += handover.entries
         if handover.floors:
             floors.add(handover.floors)
@@ -86,34 +123,44 @@ def deliver(handovers: Iterable[Handover]) -> None:
         store.raise_floors(Floors(entry.feed for entry in entries))
 
 
-def patch_commit_hooks() -> Callable[[], None]:
-    """Let the diffs of a transaction leave together, before other functions that wait for the commit.
+def patch_commits() -> Callable[[], None]:
+    """Let the diffs of a transaction leave together, before the functions that wait for the commit.
 
     Were they called one by one among those, each would be a trip of its own, and a function that raises would take
-    the diffs behind it away.
+    the diffs behind it away. Where transactions are managed by hand, nothing would call them.
 
     Returns:
-        What takes the patch back.
+        What takes the patches back.
     """
-    original = BaseDatabaseWrapper.run_and_clear_commit_hooks
+    commit, set_autocommit = BaseDatabaseWrapper.commit, BaseDatabaseWrapper.set_autocommit
 
-    @functools.wraps(original)
-    def run_and_clear_commit_hooks(self: BaseDatabaseWrapper) -> None:
-        waiting: list[Any] = [] if self.in_atomic_block else self.run_on_commit
-        handovers = [function for _, function, _ in waiting if isinstance(function, Handover)]
-        try:
-            if handovers:
-                self.run_on_commit = [entry for entry in waiting if not isinstance(entry[1], Handover)]
-                deliver(handovers)
-        finally:
-            original(self)
+    @functools.wraps(commit)
+    def commit_and_deliver(self: BaseDatabaseWrapper) -> None:
+        commit(self)
+        _deliver_waiting(self)
 
-    BaseDatabaseWrapper.run_and_clear_commit_hooks = run_and_clear_commit_hooks  # type: ignore[method-assign]
+    @functools.wraps(set_autocommit)
+    def set_autocommit_and_deliver(self: BaseDatabaseWrapper, autocommit: bool, *args: Any, **options: Any) -> None:
+        set_autocommit(self, autocommit, *args, **options)
+        # Some databases commit what was left open.
+        if autocommit:
+            _deliver_waiting(self)
+
+    BaseDatabaseWrapper.commit = commit_and_deliver  # type: ignore[method-assign]
+    BaseDatabaseWrapper.set_autocommit = set_autocommit_and_deliver  # type: ignore[method-assign]
 
     def undo() -> None:
-        BaseDatabaseWrapper.run_and_clear_commit_hooks = original  # type: ignore[method-assign]
+        BaseDatabaseWrapper.commit = commit  # type: ignore[method-assign]
+        BaseDatabaseWrapper.set_autocommit = set_autocommit  # type: ignore[method-assign]
 
     return undo
+
+
+def _deliver_waiting(connection: Any) -> None:
+    handovers = [function for _, function, _ in connection.run_on_commit if isinstance(function, Handover)]
+    if handovers:
+        connection.run_on_commit = [entry for entry in connection.run_on_commit if not isinstance(entry[1], Handover)]
+        deliver(handovers)
 
 
 @contextlib.contextmanager

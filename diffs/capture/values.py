@@ -61,9 +61,9 @@ def computed_from(written: Collection[AnyField], fields: Iterable[AnyField]) -> 
 
 
 @functools.cache
-def _sources(field: models.GeneratedField) -> frozenset[AnyField]:
+def _sources(field: AnyField) -> frozenset[AnyField]:
     # Django 6 knows this as `referenced_fields`.
-    query = Query(field.model, alias_cols=False)
+    query: Any = Query(field.model, alias_cols=False)
     expression = field.expression.resolve_expression(query, allow_joins=False)
     return frozenset(column.target for column in query._gen_cols([expression]))
 

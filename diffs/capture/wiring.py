@@ -17,7 +17,7 @@ from . import creating, deletes, links, updating
 from .context import is_inside
 from .saving import save_table_for
 from .tracking import from_db_for, refresh_from_db_for
-from .transaction import patch_commit_hooks
+from .transaction import patch_commits
 
 Undo = Callable[[], None]
 
@@ -34,7 +34,7 @@ def install(registration: Registration) -> None:
     Class attributes are set, signals connected, and Django's querysets patched with the first model.
     """
     if not _undo_patches:
-        patches = (patch_commit_hooks, deletes.patch_collection, links.patch_collector, _patch_querysets, _patch_batches)
+        patches = (patch_commits, deletes.patch_collection, links.patch_collector, _patch_querysets, _patch_batches)
         _undo_patches.extend(patch() for patch in patches)
     _hook(registration.model, registration)
     for sender in _senders(registration.model):

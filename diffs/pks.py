@@ -7,7 +7,7 @@ import decimal
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db import models
+from django.db import connection, models
 
 from .codec import MAX_SAFE_INTEGER, timestamp_text
 from .keys import join_pk, split_pk
@@ -106,8 +106,15 @@ def _wire(field: AnyField, value: Any) -> Any:
 def _parse(field: AnyField, part: str) -> Any:
     field = _concrete(field)
     value = _to_python(field, part)
-    try:
-        field.run_validators(value)
-    except ValidationError:
-        raise ValueError("That is no primary key of this model.") from None
+    if not _fits(field, value):
+        raise ValueError("That is no primary key of this model.")
     return value
+
+
+def _fits(field: AnyField, value: Any) -> bool:
+    """Whether a column can hold the value. A field's other validators don't count: ``save()`` doesn't ask them."""
+    if isinstance(field, models.IntegerField):
+        lowest, highest = connection.ops.integer_field_range(field.get_internal_type())
+        return (lowest is None or lowest <= value) and (highest is None or value <= highest)
+    longest = getattr(field, "max_length", None)
+    return not isinstance(value, str) or longest is None or len(value) <= longest

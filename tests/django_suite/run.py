@@ -68,8 +68,8 @@ def main() -> int:
     options = parse_arguments()
     started = time.monotonic()
     tests = source.django_tests(PROJECT / ".cache" / "django-suite")
-    entries = account.applying(
-        account.load(HERE / "expected.toml"),
+    accounted = account.load(
+        HERE / "expected.toml",
         django=".".join(map(str, django.VERSION[:2])),
         database=options.database,
         labels=options.labels,
@@ -81,14 +81,14 @@ def main() -> int:
     ):
         jobs = plan(options.labels, options.parallel, Path(scratch))
         with ThreadPoolExecutor(options.parallel) as pool:
-            outcomes = list(pool.map(lambda job: run(job, tests, databases, redis_socket), jobs))
+            results = list(pool.map(lambda job: run(job, tests, databases, redis_socket), jobs))
         proof = evidence.collect(redis_socket)
-    runs: dict[str, dict[str, Any]] = {"plain": {}, "registered": {}}
-    for job, outcome in zip(jobs, outcomes, strict=True):
-        runs[job.settings].update(outcome)
-    judgement = account.judge(runs["plain"], runs["registered"], entries)
+    plain, registered = (merge(jobs, results, settings) for settings in ("plain", "registered"))
+    judgement = account.judge(plain, registered, accounted)
     judgement.failed.update(proof.missing(options.labels))
-    report(judgement, proof, options, time.monotonic() - started)
+    run_of = f"Django {django.get_version()}, {options.database}, {time.monotonic() - started:.0f} s"
+    rows = f"{sum(registered.compared.values())} rows compared with their diffs"
+    report(judgement, (f"{run_of}; {proof}", rows))
     return 1 if judgement.failed else 0
 
 
@@ -114,7 +114,7 @@ def plan(labels: Iterable[str], processes: int, scratch: Path) -> list[Job]:
 
 
 def run(job: Job, tests: Path, databases: dict[str, dict[str, Any]], redis_socket: Path) -> dict[str, Any]:
-    """Run the job's labels and return the outcome of each test.
+    """Run the job's labels and return what came of each test, in the form of `account.Run`.
 
     Raises:
         RuntimeError: Django's runner ended without outcomes, so there is nothing to judge.
@@ -145,14 +145,25 @@ def run(job: Job, tests: Path, databases: dict[str, dict[str, Any]], redis_socke
     return json.loads(outcomes.read_text())
 
 
-def report(judgement: account.Judgement, proof: evidence.Evidence, options: argparse.Namespace, seconds: float) -> None:
+def merge(jobs: Iterable[Job], results: Iterable[dict[str, Any]], settings: str) -> account.Run:
+    """Put together what the jobs with the same settings gave."""
+    whole: dict[str, dict[str, Any]] = {"outcomes": {}, "divergences": {}, "logs": {}, "compared": {}}
+    for job, result in zip(jobs, results, strict=True):
+        if job.settings == settings:
+            for kind, found in result.items():
+                whole[kind].update(found)
+    return account.Run(**whole)
+
+
+def report(judgement: account.Judgement, lines: Iterable[str]) -> None:
     """Print what failed, what the run rests on, and the summary as the last line."""
     for test, wrong in judgement.failed.items():
         print(f"FAILED {test}\n{wrong.rstrip()}\n")
     for test in judgement.unjudged:
         print(f"not judged, fails without registration too: {test}")
-    print(f"Django {django.get_version()}, {options.database}, {seconds:.0f} s; {proof}")
-    print(f"accounted failures: {len(judgement.accounted)}")
+    for line in lines:
+        print(line)
+    print(f"differ as accounted for: {len(judgement.accounted)}")
     print(f"{len(judgement.passed)} passed, {len(judgement.failed)} failed")
 
 

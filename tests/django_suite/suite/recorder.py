@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
+import sys
 import unittest
 from pathlib import Path
 from typing import Any
 
 from django.test.runner import DiscoverRunner
+
+BETWEEN_TESTS = "between tests"
+
+
+class Log(logging.Handler):
+    """What django-diffs logs: all of it tells of trouble."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.messages: dict[str, list[str]] = {}
+        self.test = BETWEEN_TESTS
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.setdefault(self.test, []).append(record.getMessage())
 
 
 class RecordingResult(unittest.TextTestResult):
@@ -17,6 +33,16 @@ class RecordingResult(unittest.TextTestResult):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.outcomes: dict[str, dict[str, str]] = {}
+        self.log = Log()
+        logging.getLogger("diffs").addHandler(self.log)
+
+    def startTest(self, test: Any) -> None:
+        super().startTest(test)
+        self.log.test = test.id()
+
+    def stopTest(self, test: Any) -> None:
+        super().stopTest(test)
+        self.log.test = BETWEEN_TESTS
 
     def _keep(self, test: Any, outcome: str, err: Any = None) -> None:
         kept = {"outcome": outcome}
@@ -65,5 +91,13 @@ class RecordingRunner(DiscoverRunner):
 
     def run_suite(self, suite: unittest.TestSuite, **kwargs: Any) -> RecordingResult:
         result = super().run_suite(suite, **kwargs)
-        Path(os.environ["DJANGO_SUITE_OUTCOMES"]).write_text(json.dumps(result.outcomes))
+        # Imported by the registered run alone.
+        convergence = sys.modules.get("suite.convergence")
+        came = {
+            "outcomes": result.outcomes,
+            "logs": result.log.messages,
+            "divergences": convergence.found if convergence else {},
+            "compared": convergence.compared if convergence else {},
+        }
+        Path(os.environ["DJANGO_SUITE_OUTCOMES"]).write_text(json.dumps(came))
         return result

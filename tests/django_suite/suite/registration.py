@@ -19,6 +19,12 @@ class RegistrationConfig(AppConfig):
     name = "suite"
     label = "django_suite"
 
+    def ready(self) -> None:
+        """Hold the diffs of each test against its tables."""
+        from suite import convergence
+
+        convergence.watch()
+
 
 def register(sender: type[Any], **kwargs: Any) -> None:
     """Register the model that was just made, unless it has no table of its own or is no lasting model."""

@@ -190,7 +190,7 @@ class Store:
 
     def _floor_call(self, shard: str, feeds: Sequence[FeedRef], fields: Iterable[str], *, clear: bool = False) -> Call:
         keys = itertools.chain.from_iterable((self.keys.feed(name), self.keys.floor(name)) for name, _ in feeds)
-        windows = itertools.chain.from_iterable((name.model, window) for name, window in feeds)
+        windows = [argument for name, window in feeds for argument in (name.model, window)]
         return self.call("floor", shard, keys, ["1" if clear else "", *windows, *fields])
 
     def _read_call(self, request: Read, may_write: str, mode: str) -> Call:

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import django
+from django.contrib.staticfiles.handlers import StaticFilesHandler
 from django.db import connections
 from django.test.testcases import LiveServerThread
-from django.contrib.staticfiles.handlers import StaticFilesHandler
 
 from .blocks import Page
 from .project import REDIS, SITE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 _VARYING = re.compile(
     r"""
@@ -11,6 +12,14 @@ _VARYING = re.compile(
     | (?P<id> \b[0-9a-f]{22}\b )
     | (?P<etag> (?<=W/")[0-9a-f]{24}\b )
     | (?P<microseconds> \b[0-9]{16}\b )
+    """,
+    re.VERBOSE,
+)
+_MEASURED = re.compile(
+    r"""
+    (?P<server> \b(?:Valkey|Redis)\ [0-9.]+\b )
+    | (?P<size> \b[0-9.]+\ (?:bytes|[KM]B)\b )
+    | (?P<age> \b[0-9]+s\ ago\ \([0-9-]+\ [0-9:]+Z\) )
     """,
     re.VERBOSE,
 )
@@ -26,22 +35,28 @@ class Samples:
         """What came out, with the page's samples in the place of real values.
 
         A sample means the same value everywhere in a page, and no other sample means it; where that doesn't hold
-        the real value stays, and the two texts differ.
+        the real value stays, and the two texts differ. Of what is only measured, any value will do.
 
         Args:
             shown: what the page shows.
             real: what came out.
         """
-        pairs = zip(_VARYING.finditer(shown), _VARYING.finditer(real), strict=False)
-        sample_of: dict[str, str] = {value: sample for sample, value in self._real.items()}
-        for expected, found in pairs:
+        sample_of = {value: sample for sample, value in self._real.items()}
+        for expected, found in zip(_VARYING.finditer(shown), _VARYING.finditer(real), strict=False):
             if expected.lastgroup != found.lastgroup:
                 break
             if expected[0] not in self._real and found[0] not in sample_of:
                 self._real[expected[0]] = found[0]
                 sample_of[found[0]] = expected[0]
-        return _VARYING.sub(lambda match: sample_of.get(match[0], match[0]), real)
+        text = _VARYING.sub(lambda match: sample_of.get(match[0], match[0]), real)
+        measured = _MEASURED.finditer(shown)
+        return _MEASURED.sub(lambda match: _next(measured, match), text)
 
     def as_real(self, text: str) -> str:
         """A command with real values in the place of the page's samples."""
         return _VARYING.sub(lambda match: self._real.get(match[0], match[0]), text)
+
+
+def _next(shown: Iterator[re.Match[str]], found: re.Match[str]) -> str:
+    expected = next(shown, None)
+    return expected[0] if expected is not None and expected.lastgroup == found.lastgroup else found[0]

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-import operator
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist
@@ -20,10 +19,12 @@ from diffs.typing import AnyField, AnyModel, AnyQuerySet
 
 from . import bulk, links, tracking, values
 from .context import inside
-from .locking import prepare
+from .locking import locked, prepare
 from .transaction import atomic_outside, record
 
 Objects = Sequence[models.Model]
+
+_CONDITIONS = 500
 
 
 def bulk_create(
@@ -131,9 +132,10 @@ class _Creation:
         self._objs = objs
         self._columns = model._meta.concrete_fields
         self._ignores = bool(options.get("ignore_conflicts"))
-        self._unique = options.get("unique_fields") if options.get("update_conflicts") else None
         self._updates = bool(options.get("update_conflicts"))
+        self._unique: Sequence[str] = self._attnames(options.get("unique_fields")) if self._updates else ()
         self._there = self._already_there() if self._ignores else frozenset()
+        self._parents = self._parents_before(self._attnames(options.get("update_fields")))
 
     def record(self) -> None:
         """Record what has been inserted."""
@@ -175,29 +177,51 @@ class _Creation:
             for obj in known:
                 tracking.remember(obj, self._columns, self._using, handover)
 
+    def _attnames(self, names: Iterable[str] | None) -> list[str]:
+        meta: Any = self._model._meta
+        try:
+            return [meta.get_field(meta.pk.name if name == "pk" else name).attname for name in names or ()]
+        except (FieldDoesNotExist, AttributeError):
+            return []  # Django says what is wrong
+
+    def _parents_before(self, written: Collection[str]) -> Mapping[Any, Mapping[str, Any]]:
+        """The parents that rows may lose when they are written in place of an insert."""
+        names = {parent.attname for registration in self._registrations for parent in registration.parents}
+        if not (self._unique and names.intersection(written)) or len(self._objs) > settings.max_bulk_diffs:
+            return {}
+        prepare(self._using, self._model)
+        found: dict[Any, Mapping[str, Any]] = {}
+        for rows in self._by_unique():
+            found.update(bulk.rows_by_pk(locked(rows), names))
+        return found
+
     def _record_upsert(self) -> None:
-        found = self._read_upserted()
-        if found is None or len(found) < len(self._objs):
+        found = list(itertools.chain.from_iterable(self._by_unique()))
+        if len(found) < len(self._objs):
             self._refuse()
-        if not found:
-            return
-        rows = {instance.pk: bulk.Known(dict(instance.__dict__), instance) for instance in found}
+        names = bulk.pk_names(self._model)
+        rows = {
+            instance.pk: bulk.Known({**self._parents.get(instance.pk, {}), **_columns_of(instance, names)}, instance)
+            for instance in found
+        }
         writing = bulk.Writing(self._model, self._using, self._registrations, UPDATE, only_changed=False)
         made = writing.entries(rows, lambda pk: _attributes(rows[pk].instance, self._columns))
         record(self._using, made)
 
-    def _read_upserted(self) -> list[models.Model] | None:
-        """The rows as they are now, found by what makes them unique; ``None`` where that isn't known."""
-        if not self._unique:
-            return None
-        meta: Any = self._model._meta
-        names = [meta.get_field(meta.pk.name if name == "pk" else name).attname for name in self._unique]
-        if len(names) == 1:
-            condition = models.Q((f"{names[0]}__in", [getattr(obj, names[0]) for obj in self._objs]))
-        else:
-            same = (models.Q(*((name, getattr(obj, name)) for name in names)) for obj in self._objs)
-            condition = functools.reduce(operator.or_, same)
-        return list(bulk.unfiltered(self._model, self._using).filter(condition))
+    def _by_unique(self) -> Iterator[AnyQuerySet]:
+        """The rows by what makes them unique; none where that isn't known, and in parts where it is more than a column.
+
+        SQLite takes no more than a thousand conditions.
+        """
+        rows = bulk.unfiltered(self._model, self._using)
+        if len(self._unique) == 1:
+            (name,) = self._unique
+            yield rows.filter(**{f"{name}__in": [getattr(obj, name) for obj in self._objs]})
+        elif self._unique:
+            for start in range(0, len(self._objs), _CONDITIONS):
+                part = self._objs[start : start + _CONDITIONS]
+                same = (models.Q(*((name, getattr(obj, name)) for name in self._unique)) for obj in part)
+                yield rows.filter(models.Q(*same, _connector=models.Q.OR))
 
 
 def _columns_of(instance: models.Model, attnames: Iterable[str]) -> dict[str, Any]:

@@ -148,7 +148,7 @@ def _lockable(queryset: AnyQuerySet) -> AnyQuerySet:
     """
     rows: AnyQuerySet = queryset._chain().order_by()
     query = rows.query
-    if len(query.alias_map) > 1 or query.distinct or query.group_by is not None:
+    if query.count_active_tables() > 1 or query.distinct or query.group_by is not None:
         return bulk.unfiltered(queryset.model, queryset.db).filter(pk__in=rows.values("pk"))
     rows._iterable_class = ModelIterable
     rows._fields = None

@@ -124,12 +124,12 @@ def _patch_querysets() -> Undo:
         update_fields: Any = None,
         unique_fields: Any = None,
     ) -> list[models.Model]:
-        options = {
+        options: dict[str, Any] = {
             "batch_size": batch_size,
             "ignore_conflicts": ignore_conflicts,
             "update_conflicts": update_conflicts,
-            "update_fields": update_fields,
-            "unique_fields": unique_fields,
+            "update_fields": update_fields and list(update_fields),
+            "unique_fields": unique_fields and list(unique_fields),
         }
         if is_inside():
             return bulk_create(self, objs, **options)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 from asgiref.sync import async_to_sync
-from django.db import connection
 from django.db.models import F, Value
 from django.db.models.functions import Upper
 
@@ -146,6 +145,19 @@ def test_a_bulk_create_that_updates_by_several_columns() -> Steps:
         name(seat): [said("update", seat, row=1, letter="A", passenger="Ada")],
         name(other): [said("update", other, row=2, letter="B", passenger="Bob")],
     }
+
+
+@case
+def test_a_bulk_create_that_moves_a_row_tells_the_old_and_the_new_parent() -> Steps:
+    old, new = (Question.objects.create(text=text) for text in "ab")
+    choice = Choice.objects.create(question=old, text="a", votes=1)
+    yield
+    again = Choice(pk=choice.pk, question=new, text="b", votes=2)
+    Choice.objects.bulk_create(
+        [again], update_conflicts=True, unique_fields=iter(["id"]), update_fields=iter(["question"])
+    )
+    moved = [said("update", choice, question=new.pk, text="a", votes=1)]
+    return {name(choice): moved, name(old): moved, name(new): moved}
 
 
 @case
@@ -395,4 +407,11 @@ def test_a_bulk_create_of_thousands_is_recorded_whole(recording: Recording) -> N
     Rate.objects.update(value=F("value") + 1)
     told = [data["value"] for _, _, _, data in recording.feeds()[name(currency)]]
     assert told == [f"{value}.000000" for value in (*range(1, 3001), *range(2, 3002))]
-    assert connection.get_autocommit()
+
+
+@pytest.mark.database
+def test_thousands_of_rows_that_several_columns_make_unique_are_read_back(recording: Recording) -> None:
+    seats = [Seat(row=row, letter="A", passenger="Ada") for row in range(2500)]
+    Seat.objects.bulk_create(seats, update_conflicts=True, unique_fields=["row", "letter"], update_fields=["passenger"])
+    told = {"letter": "A", "passenger": "Ada"}
+    assert recording.feeds() == {name(seat): [said("update", seat, row=seat.row, **told)] for seat in seats}

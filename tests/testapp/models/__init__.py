@@ -1,5 +1,6 @@
 """The models that the tests change, by what they are there for."""
 
+from .extra import Parcel, Probe, Shelf, Temperature
 from .fields import Everything, Patch, Rectangle, Snapshot
 from .flights import Airline, Airport, Flight
 from .hooks import (
@@ -48,11 +49,13 @@ __all__ = [
     "Membership",
     "Note",
     "Notice",
+    "Parcel",
     "Patch",
     "Person",
     "Place",
     "Playlist",
     "Position",
+    "Probe",
     "Question",
     "Rate",
     "Rectangle",
@@ -60,10 +63,12 @@ __all__ = [
     "Score",
     "Seat",
     "SelfAware",
+    "Shelf",
     "Snapshot",
     "Song",
     "Tag",
     "TaggedItem",
+    "Temperature",
     "Ticker",
     "Token",
     "Topic",

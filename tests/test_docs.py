@@ -21,7 +21,9 @@ import diffs
 from diffs import checks, codec, conf, errors, registry
 from diffs.diff import Diff
 from diffs.http import protocol
-from diffs.store import close_store
+from diffs.keys import SHARDS
+from diffs.management import status
+from diffs.store import batch, close_store, connection, embedded, outage
 from tests.servers import RedisServer
 
 from .documents import PAGES, ROOT, Page, Samples
@@ -31,6 +33,7 @@ from .endpoint.cases import CASES
 README = Page("README.rst")
 RUN = [name for name in PAGES if Page(name).blocks]
 """Every block of these is run; there is no list of exceptions. Nothing is installed, and ``make`` isn't started."""
+PAUSES = (outage.FIRST_PAUSE, outage.LONGEST_PAUSE)
 
 TEST = re.compile(r"(?P<file>(?:\w+/)*test_\w+\.py|tests/[\w/]+\.py)(?:::(?P<name>\w+))?")
 CASE = re.compile(r"cases: (?P<name>.+)")
@@ -136,6 +139,36 @@ def test_every_parameter_of_the_endpoint_is_in_the_protocol() -> None:
     names = (protocol.SINCE, protocol.LIMIT, protocol.FEED, protocol.TOKEN, protocol.SNAPSHOT, protocol.COLLAPSE)
     table = page("protocol").text.partition("\nParameters\n")[2].partition("\n:")[0]
     assert sorted(names) == sorted(re.findall(r"^``(\w+)(?:=1)?`` ", table, re.MULTILINE))
+
+
+@pytest.mark.parametrize(
+    ("name", "says", "so"),
+    [
+        ("limits", f"{batch.MAX_FEEDS:,} feeds, then their models; {batch.MAX_MODELS:,} models, then everything", True),
+        ("limits", f"{protocol.MAX_QUERY:,} characters", True),
+        ("protocol", f"at most {protocol.MAX_QUERY:,} characters and {protocol.MAX_PARAMETERS:,} parameters", True),
+        ("protocol", f"at most {protocol.MAX_ECHO} characters of a request", True),
+        ("settings", "``socket_timeout`` is 1 second", connection.SOCKET_TIMEOUT == 1.0),
+        ("settings", "``socket_connect_timeout`` half a second", connection.CONNECT_TIMEOUT == 0.5),
+        ("operations", "after half a second, and then ever less often, up to five seconds", PAUSES == (0.5, 5.0)),
+        ("operations", f"at most {embedded.LONGEST_PATH} bytes", True),
+        ("operations", f"is below {status.COMPACT_LIMIT}", True),
+        ("operations", "is shorter than a minute", status.MIN_WINDOW == 60_000_000),
+        ("operations", "nine tenths of ``maxmemory``", status.NEARLY_FULL == 0.9),
+        ("redis-keys", "modulo 64", len(SHARDS) == 64),
+        ("redis-keys", "the format, now 1", codec.FORMAT == 1),
+        ("redis-keys", "a head of twelve bytes", codec.HEAD_LENGTH == 12),
+    ],
+)
+def test_numbers_are_those_of_the_code(name: str, says: str, so: bool) -> None:
+    assert so
+    assert says in sentence(page(name).text)
+
+
+def test_every_warning_of_diffs_status_is_listed() -> None:
+    warnings = re.findall(r'Finding\(\s*"([\w-]+)"', inspect.getsource(status))
+    table = page("operations").text.partition("They are:")[2].partition("Sizing the window")[0]
+    assert sorted(warnings) == sorted(re.findall(r"^``([\w-]+)`` ", table, re.MULTILINE))
 
 
 def test_worked_example_of_a_member_is_what_the_package_makes_of_it() -> None:

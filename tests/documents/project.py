@@ -17,6 +17,9 @@ REDIS = "127.0.0.1:6379"
 SITE = "127.0.0.1:8000"
 """Where the pages say that the site is."""
 
+SECONDS = 300
+"""For all of a page."""
+
 
 def work_through(page: Page, folder: Path, redis_address: str, before: Iterable[Page] = ()) -> str:
     """Do what a page says.
@@ -76,9 +79,8 @@ def _run(folder: Path, module: str, *arguments: str) -> None:
 
 
 def _start(folder: Path, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", module, *arguments], cwd=folder, env=environment(), capture_output=True, text=True
-    )
+    command = [sys.executable, "-m", module, *arguments]
+    return subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=SECONDS)
 
 
 def environment() -> dict[str, str]:

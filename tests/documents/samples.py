@@ -19,7 +19,7 @@ _MEASURED = re.compile(
     r"""
     (?P<server> \b(?:Valkey|Redis)\ [0-9.]+\b )
     | (?P<size> \b[0-9.]+\ (?:bytes|[KM]B)\b )
-    | (?P<age> \b[0-9]+s\ ago\ \([0-9-]+\ [0-9:]+Z\) )
+    | (?P<age> \b(?:[0-9]+[dhms]\ )+ago\ \([0-9-]+\ [0-9:]+Z\) )
     """,
     re.VERBOSE,
 )

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TextIO
 import redis
 from django.test import override_settings
 
-from diffs import conf
+from diffs import checks, conf
 
 from .blocks import ROOT, Block
 from .project import REDIS, environment
@@ -24,6 +24,7 @@ from .samples import Samples
 
 SECONDS = 60
 LONGEST_OUTPUT = 2000
+_MISSING_PACKAGES = ("diffs.E004", "diffs.E005")
 _FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE | doctest.FAIL_FAST
 
 
@@ -75,8 +76,9 @@ class Runner:
         exec(compile(self._replaced(block.text), str(block), "exec"), self._names)
         if conf.NAME in self._names:
             with override_settings(**{conf.NAME: self._names[conf.NAME]}):
-                for problem in conf.problems():
-                    report.write(f"{problem.message} {problem.hint}\n")
+                for problem in checks.check_settings():
+                    if problem.id not in _MISSING_PACKAGES:
+                        report.write(f"{problem}\n")
 
     def _json(self, block: Block, report: TextIO) -> None:
         json.loads(block.text)
@@ -155,7 +157,10 @@ def _comparable(want: str, got: str) -> tuple[str, str]:
 
 
 def _commands(text: str) -> Iterator[Command]:
-    for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
+    before, *parts = re.split(r"^\$ ", text, flags=re.MULTILINE)
+    if before:
+        raise ValueError("A block of commands begins with a prompt: $.")
+    for part in parts:
         line, _, output = part.replace("\\\n", "").partition("\n")
         yield Command(line, output.strip("\n"))
 

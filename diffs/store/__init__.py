@@ -2,7 +2,7 @@
 
 from .batch import Entry, FeedRef, Floors
 from .store import Page, Read, Store, Stored, close_store, get_store
-from .upkeep import FeedSurvey, PruneResult, Upkeep
+from .upkeep import FeedSurvey, PruneResult, Survey, Upkeep
 
 __all__ = [
     "Entry",
@@ -14,6 +14,7 @@ __all__ = [
     "Read",
     "Store",
     "Stored",
+    "Survey",
     "Upkeep",
     "close_store",
     "get_store",

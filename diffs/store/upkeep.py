@@ -7,7 +7,7 @@ import dataclasses
 import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import redis
 import six
@@ -20,7 +20,7 @@ from .scripts import Argument, Call
 from .store import Store
 
 SCAN_COUNT = 500
-_CONFIG = ("zset-max-listpack-value", "zset-max-ziplist-value")
+_CONFIG = ("zset-max-listpack-value", "zset-max-ziplist-value", "save")
 
 
 @dataclasses.dataclass(slots=True)
@@ -44,6 +44,14 @@ class FeedSurvey:
     oldest: int
     """Timestamp, microseconds."""
     newest: int
+
+
+class Survey(NamedTuple):
+    """What measuring gave."""
+
+    feeds: list[FeedSurvey]
+    wrong_type: list[str]
+    """Keys in the place of feeds that are no sorted sets."""
 
 
 class Upkeep:
@@ -98,10 +106,20 @@ class Upkeep:
                 waiting[name.shard].append(name)
             full = [waiting.pop(shard) for shard in list(waiting) if len(waiting[shard]) >= SCAN_COUNT]
             yield self._prune(full, ages, dry_run, result)
-        yield self._prune(list(waiting.values()), ages, dry_run, result)
+        rest = list(waiting.values())
+        while rest:
+            few = [rest.pop()]
+            while rest and sum(map(len, few)) < SCAN_COUNT:
+                few.append(rest.pop())
+            yield self._prune(few, ages, dry_run, result)
 
-    def survey(self, names: Sequence[FeedName]) -> list[FeedSurvey | None]:
-        """Measure feeds in one trip; ``None`` for one that is empty by now, or whose key is no sorted set."""
+    def survey(self, names: Sequence[FeedName]) -> Survey:
+        """Measure feeds in one trip; those that are empty by now are left out.
+
+        Raises:
+            StoreUnavailable: the server is away, or refuses.
+        """
+        self._store.check()
         pipeline = self._client.pipeline(transaction=False)
         for name in names:
             key = self._keys.feed(name)
@@ -112,13 +130,31 @@ class Upkeep:
             replies = pipeline.execute(raise_on_error=False)
         except (redis.RedisError, OSError) as error:
             raise StoreUnavailable("Redis can't be reached.") from error
-        return [
-            _survey(name, *replies[start : start + 3])
-            for name, start in zip(names, itertools.count(0, 3), strict=False)
-        ]
+        survey = Survey([], [])
+        for name, start in zip(names, itertools.count(0, 3), strict=False):
+            found = replies[start : start + 3]
+            if any(_is_wrong_type(reply) for reply in found):
+                survey.wrong_type.append(self._keys.feed(name))
+                continue
+            count, oldest, newest = self._store.raise_if_failed(found)
+            if oldest and newest:
+                survey.feeds.append(FeedSurvey(name, count, _score(oldest), _score(newest)))
+        return survey
+
+    @property
+    def address(self) -> str:
+        """Where the server is, without user and password."""
+        options = self._client.get_connection_kwargs()
+        database = options.get("db") or 0
+        if "path" in options:
+            return f"unix://{options['path']}?db={database}"
+        is_tls = issubclass(self._client.connection_pool.connection_class, redis.SSLConnection)
+        host = str(options.get("host") or "localhost")
+        host = f"[{host}]" if ":" in host else host
+        return f"{'rediss' if is_tls else 'redis'}://{host}:{options.get('port') or 6379}/{database}"
 
     def info(self) -> Mapping[str, Any]:
-        """What the server says of itself: ``INFO``, and the limits of compact sorted sets; empty where forbidden.
+        """What the server says of itself: ``INFO``, and parts of its configuration; without what is forbidden.
 
         Raises:
             StoreUnavailable: the server is away.
@@ -177,13 +213,10 @@ class Upkeep:
         return self._store.call("prune", names[0].shard, map(self._keys.feed, names), arguments)
 
 
-def _survey(name: FeedName, diffs: Any, first: Any, last: Any) -> FeedSurvey | None:
-    if any(isinstance(reply, Exception) for reply in (diffs, first, last)) or not diffs:
-        return None
-    oldest, newest = (int(float(_score(reply))) for reply in (first, last))
-    return FeedSurvey(name, diffs, oldest, newest)
+def _is_wrong_type(reply: Any) -> bool:
+    return isinstance(reply, redis.ResponseError) and str(reply).startswith("WRONGTYPE")
 
 
-def _score(reply: list[Any]) -> Any:
+def _score(reply: list[Any]) -> int:
     """The score in a reply of one member, flat in protocol 2 and a pair in protocol 3."""
-    return reply[0][1] if isinstance(reply[0], list | tuple) else reply[1]
+    return int(float(reply[0][1] if isinstance(reply[0], list | tuple) else reply[1]))

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+import math
 import os
 import uuid
 from collections.abc import Mapping
@@ -41,6 +42,8 @@ _ACTION_BITS = 0b0011
 _AWARE, _NAIVE, _DATE, _UUID = 1, 2, 3, 4
 _UNIX = dt.datetime(1970, 1, 1)
 _UNIX_UTC = _UNIX.replace(tzinfo=dt.timezone.utc)
+_FIRST = dt.datetime.min.replace(tzinfo=dt.timezone.utc)
+_LAST = dt.datetime.max.replace(tzinfo=dt.timezone.utc)
 _MICROSECOND = dt.timedelta(microseconds=1)
 _UNIX_DAY = _UNIX.toordinal()
 
@@ -147,6 +150,7 @@ def timestamp_text(value: dt.datetime) -> str:
 
 
 def _pack(value: Any) -> bytes:
+    _check(value)
     try:
         packed: bytes = msgpack.packb(value, default=_pack_extension)
     except SerializationError:
@@ -154,6 +158,31 @@ def _pack(value: Any) -> bytes:
     except (TypeError, ValueError, OverflowError) as error:
         raise SerializationError(f"A diff can't hold this value: {error}") from error
     return packed
+
+
+def _check(value: Any) -> None:
+    """Refuse what msgpack would store although no reader could take it."""
+    if isinstance(value, str) or value is None:
+        return
+    if isinstance(value, int):
+        if abs(value) > MAX_SAFE_INTEGER:
+            raise SerializationError("A diff can't hold a number beyond 2**53: make it text.")
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise SerializationError("A diff can't hold a number that is none: make it text.")
+    elif isinstance(value, Mapping):
+        if not all(isinstance(key, str) for key in value):
+            raise SerializationError("A diff can't hold keys that are no text.")
+        for item in value.values():
+            _check(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            _check(item)
+    elif isinstance(value, dt.datetime):
+        if value.tzinfo is not None and not _FIRST <= value <= _LAST:
+            raise SerializationError("A diff can't hold a time that no calendar has in UTC.")
+    elif isinstance(value, bytes | bytearray | memoryview):
+        raise SerializationError("A diff can't hold bytes: make them text.")
 
 
 def _pack_extension(value: Any) -> msgpack.ExtType:

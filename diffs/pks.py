@@ -90,8 +90,10 @@ def _is_encodable(value: str) -> bool:
 def _wire(field: AnyField, value: Any) -> Any:
     field = _concrete(field)
     value = _to_python(field, value)
-    if isinstance(value, bool | str):
+    if isinstance(value, bool):
         return value
+    if isinstance(value, str):
+        return str.__str__(value)  # a subclass, as enumerations are, may say that it is something else
     if isinstance(value, int):
         return value if abs(value) <= MAX_SAFE_INTEGER else str(value)
     if isinstance(value, dt.datetime):

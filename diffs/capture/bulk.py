@@ -120,7 +120,7 @@ class Writing(NamedTuple):
             missing = [
                 field
                 for field, value in columns.items()
-                if value is DEFERRED or field.generated or values.must_be_read(field, value)
+                if value is DEFERRED or field.generated or values.must_be_read(field, value, self.using)
             ]
             if missing:
                 pks.append(pk)

@@ -146,7 +146,7 @@ def _read_back(
     unknown: dict[str, AnyField] = {
         field.attname: field
         for field, value in fresh.items()
-        if value is DEFERRED or values.must_be_read(field, value) or (field.generated and write.updated)
+        if value is DEFERRED or values.must_be_read(field, value, write.using) or (field.generated and write.updated)
     }
     names = {
         parent.attname: parent.name

@@ -15,7 +15,7 @@ from typing import Any
 from django.conf import settings as django_settings
 from django.core.exceptions import ValidationError
 from django.core.files import File
-from django.db import models
+from django.db import connections, models
 from django.db.models.sql import Query
 from django.utils import timezone
 from django.utils.duration import duration_iso_string
@@ -26,21 +26,48 @@ from diffs.errors import SerializationError
 from diffs.registration import Registration
 from diffs.typing import AnyField, AnyModel
 
+# It keeps decimals as floats.
+_SQLITE_DIGITS = 15
+# Of ranges, PostgreSQL moves the bounds; in arrays, it rounds the numbers and moves the moments.
+_KEPT_IN_ARRAYS = (
+    models.BooleanField,
+    models.CharField,
+    models.IntegerField,
+    models.TextField,
+    models.UUIDField,
+)
+
 
 def is_expression(value: Any) -> bool:
     """Whether only the database knows what this comes to."""
     return hasattr(value, "resolve_expression")
 
 
-def must_be_read(field: AnyField, value: Any) -> bool:
-    """Whether the database may hold something else than what it was given: an expression, a rounded decimal."""
+def must_be_read(field: AnyField, value: Any, using: str) -> bool:
+    """Whether the database may hold something else than what it was given: an expression, a rounded number."""
+    if value is None:
+        return False
     if is_expression(value):
         return True
     target = concrete(field)
-    if isinstance(target, models.DecimalField) and isinstance(value, decimal.Decimal | float | str):
-        number = normal(target, value)
-        return isinstance(number, decimal.Decimal) and _digits_after_point(number) > (target.decimal_places or 0)
-    return False
+    if hasattr(target, "base_field"):
+        return not isinstance(_innermost(target), _KEPT_IN_ARRAYS)
+    if not isinstance(target, models.DecimalField | models.FloatField):
+        return False
+    number = normal(target, value)
+    is_sqlite = connections[using].vendor == "sqlite"
+    if isinstance(number, decimal.Decimal):
+        too_long = _digits_after_point(number) > (getattr(target, "decimal_places", 0) or 0)
+        return too_long or (is_sqlite and len(number.as_tuple().digits) > _SQLITE_DIGITS)
+    # SQLite has only NULL for what is no number.
+    return is_sqlite and isinstance(number, float) and math.isnan(number)
+
+
+def _innermost(field: AnyField) -> AnyField:
+    """What an array, or an array of arrays, is made of."""
+    while hasattr(field, "base_field") and not hasattr(field, "range_type"):
+        field = field.base_field
+    return field
 
 
 def _digits_after_point(number: decimal.Decimal) -> int:
@@ -78,10 +105,14 @@ def normal(field: AnyField, value: Any) -> Any:
         value = getattr(value, field.target_field.attname)
     if isinstance(value, memoryview | bytearray):
         value = bytes(value)
+    field = concrete(field)
     try:
-        return concrete(field).to_python(value)
+        if isinstance(field, models.JSONField):
+            return json.loads(json.dumps(value, cls=field.encoder), cls=field.decoder)
+        value = field.to_python(value)
     except (ValidationError, TypeError, ValueError, decimal.InvalidOperation):
         return value
+    return _aware(value) if isinstance(value, dt.datetime) else value
 
 
 def stored(field: AnyField, value: Any) -> Any:
@@ -94,18 +125,18 @@ def stored(field: AnyField, value: Any) -> Any:
     Raises:
         SerializationError: the value has no form that JSON knows.
     """
+    if value is not None and isinstance(field, models.JSONField):
+        return plain(json.loads(json.dumps(value, cls=field.encoder)))
     value = normal(field, value)
     field = concrete(field)
     if value is None or isinstance(value, bool):
         return value
-    if isinstance(field, models.JSONField):
-        return plain(json.loads(json.dumps(value, cls=field.encoder)))
     if isinstance(value, decimal.Decimal) and isinstance(field, models.DecimalField):
         return _decimal_text(value, field)
     if isinstance(value, int | float | decimal.Decimal | dt.date | dt.time | uuid.UUID):
         return plain(value)
     if isinstance(value, str) and isinstance(field, models.CharField | models.TextField | models.FileField):
-        return str(value)
+        return _text(value)
     # Everything else has its own text: bytes, durations, addresses, arrays, fields of other packages.
     return plain(field.value_to_string(_holder(field, value)))
 
@@ -115,11 +146,16 @@ def _holder(field: AnyField, value: Any) -> AnyModel:
     return types.SimpleNamespace(**{field.attname: value})
 
 
+def _text(value: str) -> str:
+    # Subclasses, as enumerations are, may say that they are something else.
+    return str.__str__(value)
+
+
 def _decimal_text(value: decimal.Decimal, field: AnyField) -> str:
     places = field.decimal_places
     if value.is_finite() and places is not None and _digits_after_point(value) < places:
         value = value.quantize(decimal.Decimal(1).scaleb(-places), context=decimal.Context(prec=1000))
-    return f"{value:f}"
+    return str(value)
 
 
 def plain(value: Any) -> Any:
@@ -131,7 +167,7 @@ def plain(value: Any) -> Any:
     if value is None or isinstance(value, bool | uuid.UUID):
         return value
     if isinstance(value, str):
-        return str(value)
+        return _text(value)
     if isinstance(value, int):
         return int(value) if abs(value) <= MAX_SAFE_INTEGER else str(int(value))
     if isinstance(value, float):
@@ -159,19 +195,24 @@ def plain(value: Any) -> Any:
 
 
 def _key(key: Any) -> str:
-    if isinstance(key, str | Promise):
+    if isinstance(key, str):
+        return _text(key)
+    if isinstance(key, Promise):
         return str(key)
     if isinstance(key, int | float | uuid.UUID) and not isinstance(key, bool):
         return str(key)
     raise SerializationError(f"A diff's keys are text, not {type(key).__qualname__}.")
 
 
+def _aware(value: dt.datetime) -> dt.datetime:
+    if value.tzinfo is None and django_settings.USE_TZ:
+        return timezone.make_aware(value, timezone.get_default_timezone())
+    return value
+
+
 def _utc(value: dt.datetime) -> dt.datetime:
-    if value.tzinfo is None:
-        if not django_settings.USE_TZ:
-            return value
-        value = timezone.make_aware(value, timezone.get_default_timezone())
-    return value.astimezone(dt.timezone.utc)
+    value = _aware(value)
+    return value if value.tzinfo is None else value.astimezone(dt.timezone.utc)
 
 
 def _time_text(value: dt.time) -> str:

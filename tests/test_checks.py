@@ -7,6 +7,7 @@ import importlib.util
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
+from unittest import mock
 
 import pytest
 from django.apps import apps
@@ -19,6 +20,7 @@ from django.test import override_settings
 from django.test.utils import isolate_apps
 
 import diffs
+from diffs import checks
 from diffs.checks import check_deployment, check_models, check_settings
 from diffs.registration import registrations
 from diffs.testing import registered
@@ -214,14 +216,13 @@ def test_test_mode_is_not_for_deployment(raw: Any, found: list[str]) -> None:
 
 
 def test_checks_of_the_settings_connect_to_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    def connect(*arguments: Any) -> None:
-        raise AssertionError("A check must not connect.")
-
+    connect = mock.Mock(side_effect=AssertionError("A check must not connect."))
     monkeypatch.setattr("socket.socket.connect", connect)
     monkeypatch.setattr("socket.getaddrinfo", connect)
     monkeypatch.setattr("subprocess.Popen", connect)
     for raw in RIGHT:
         settings_with(raw)
+    connect.assert_not_called()
 
 
 # Models
@@ -530,14 +531,12 @@ def database_on_delete(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
     """What Django 6.1 has for foreign keys; before it, functions of these names."""
 
     def find(name: str) -> Any:
-        if hasattr(models, name):
-            return getattr(models, name)
-
         def on_delete(*arguments: Any) -> None: ...
 
         on_delete.__name__ = name
-        monkeypatch.setattr("diffs.checks._DATABASE_ON_DELETE", (on_delete,))
-        return on_delete
+        chosen = getattr(models, name, on_delete)
+        monkeypatch.setattr("diffs.checks._DATABASE_ON_DELETE", (*checks._DATABASE_ON_DELETE, chosen))
+        return chosen
 
     return find
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from asgiref.sync import sync_to_async
+from asgiref.sync import async_to_sync, sync_to_async
 from django.contrib.auth import authenticate, login, logout
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
@@ -111,7 +111,7 @@ def test_changes_of_a_visitor_name_nobody(client: Client) -> None:
 @pytest.mark.parametrize("address", ["/change/", "/change-async/", "/change-bulk/"])
 def test_changes_of_an_asynchronous_request_name_the_user(async_client: AsyncClient, ada: User, address: str) -> None:
     async_client.force_login(ada)
-    assert asyncio.run(async_client.get(address)).status_code == 200
+    assert async_to_sync(async_client.get)(address).status_code == 200
     assert actors() == dict.fromkeys(NAMES, str(ada.pk))
 
 
@@ -132,7 +132,7 @@ def test_requests_at_the_same_time_are_not_confused(ada: User) -> None:
         return await asyncio.gather(*(ask(user, number) for number, user in enumerate(users)))
 
     users = [ada, *(User.objects.create_user(f"user {number}") for number in range(5))]
-    assert asyncio.run(ask_all()) == [str(user.pk) for user in users]
+    assert async_to_sync(ask_all)() == [str(user.pk) for user in users]
 
 
 def test_request_that_changes_nothing_looks_nobody_up(client: Client, ada: User) -> None:

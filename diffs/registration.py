@@ -114,7 +114,12 @@ class Registration:
     @cached_property
     def many_to_many(self) -> tuple[AnyField, ...]:
         """The many-to-many fields that may appear in diffs."""
-        return tuple(field for field in self.model._meta.many_to_many if self.allows(field))
+        # A through model that doesn't exist is a name still: Django's own checks are to say so.
+        return tuple(
+            field
+            for field in self.model._meta.many_to_many
+            if self.allows(field) and not isinstance(field.remote_field.through, str)
+        )
 
     @cached_property
     def parents(self) -> tuple[Parent, ...]:

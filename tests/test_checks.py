@@ -578,6 +578,13 @@ def test_what_django_does_after_a_deletion_is_seen(on_delete: Any) -> None:
     assert register(model("Parent", target=foreign_key(model("Target"), on_delete=on_delete))) == []
 
 
+def test_model_between_that_does_not_exist_is_left_to_django() -> None:
+    target = model("Target")
+    made = model("Left", right=models.ManyToManyField(target, through="nowhere.Through"))
+    assert register(made) == []
+    assert {message.id for message in made.check()} >= {"fields.E331"}
+
+
 def test_many_to_many_fields_are_not_complained_of() -> None:
     target = model("Target")
     model("Through", left=foreign_key("Left"), right=foreign_key(target))

@@ -79,8 +79,8 @@ def rows_by_pk(queryset: AnyQuerySet, attnames: Iterable[str]) -> dict[Any, dict
 
 
 def unfiltered(model: type[models.Model], using: str) -> AnyQuerySet:
-    """All rows of a model, whatever its managers leave out."""
-    return models.QuerySet(model, using=using)
+    """All rows of a model, whatever its managers leave out, in no order."""
+    return models.QuerySet(model, using=using).order_by()
 
 
 def with_generated(model: type[models.Model], written: Collection[AnyField]) -> list[AnyField]:

@@ -78,7 +78,7 @@ def bulk_update(
         fields = [model._meta.get_field(name) for name in names]
     except FieldDoesNotExist:
         fields = []
-    if not objs or not fields:
+    if not objs or not fields or not all(field.concrete and not field.many_to_many for field in fields):
         return original(queryset, objs, names, batch_size=batch_size)
     if not (registrations or tables):
         updated = original(queryset, objs, names, batch_size=batch_size)

@@ -145,7 +145,7 @@ class _Watched:
     def _rows(self) -> AnyQuerySet:
         target = self._link.source.target_field.attname
         model = self._link.registration.model
-        return models.QuerySet(model, using=self._using).filter(**{f"{target}__in": self._values})
+        return models.QuerySet(model, using=self._using).filter(**{f"{target}__in": self._values}).order_by()
 
     def _lock(self) -> dict[Any, Subject]:
         registration = self._link.registration

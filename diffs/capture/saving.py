@@ -156,7 +156,7 @@ def _read_back(
     wanted = [*{**unknown, **names}]
     if not wanted:
         return
-    found = models.QuerySet(registration.model, using=write.using).filter(pk=pk).values_list(*wanted).first()
+    found = models.QuerySet(registration.model, using=write.using).filter(pk=pk).order_by().values_list(*wanted).first()
     for attname, value in zip(wanted, found or (), strict=False):
         if attname in unknown:
             fresh[unknown[attname]] = value

@@ -112,6 +112,8 @@ def normal(field: AnyField, value: Any) -> Any:
         value = field.to_python(value)
     except (ValidationError, TypeError, ValueError, decimal.InvalidOperation):
         return value
+    if value == "" and isinstance(field, models.GenericIPAddressField):
+        return None  # which is how it is stored
     return _aware(value) if isinstance(value, dt.datetime) else value
 
 

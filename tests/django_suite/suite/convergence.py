@@ -108,23 +108,28 @@ def _fold(before: Rows) -> tuple[Rows, set[str]]:
 
 def _tables(cls: type[TestCase], without: Collection[str] = ()) -> Rows:
     app_label = cls.__module__.partition(".")[0]
-    existing = _table_names()
+    existing = _existing_tables()
     return {
         registration.label: dict(_table(registration))
         for registration in registrations()
         if registration.model._meta.app_label == app_label
-        and registration.model._meta.db_table in existing
         and registration.label not in without
+        and existing.issuperset(_table_names_of(registration))
     }
 
 
 @functools.cache
-def _table_names() -> frozenset[str]:
+def _existing_tables() -> frozenset[str]:
     return frozenset(connection.introspection.table_names())
 
 
+def _table_names_of(registration: Registration) -> set[str]:
+    through = (field.remote_field.through for field in registration.many_to_many)
+    return {model._meta.db_table for model in (registration.model, *through)}
+
+
 def _table(registration: Registration) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    rows = models.QuerySet(registration.model, using=DEFAULT_DB_ALIAS)
+    rows = models.QuerySet(registration.model, using=DEFAULT_DB_ALIAS).order_by()
     linked: dict[Any, dict[str, list[Any]]] = {}
     for field in registration.many_to_many:
         for pk, target in rows.values_list("pk", field.name):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import logging
+import operator
+import sys
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Generic, TypeVar, overload
 
@@ -74,6 +76,9 @@ class Feed:
             return self._fetch()[index]
         if isinstance(index, slice):
             return self._slice(index)
+        index = operator.index(index)
+        if abs(index) > sys.maxsize:
+            raise IndexError("The feed has no such diff.")
         found = self._ask("desc", ~index, 1) if index < 0 else self._ask("asc", index, 1)
         if not found:
             raise IndexError("The feed has no such diff.")
@@ -81,9 +86,14 @@ class Feed:
 
     @property
     def cursor(self) -> str:
-        """Where to continue: behind what this feed gave when it was iterated; before that, the present."""
+        """Where to continue: behind what this feed gave when it was iterated.
+
+        Before that, where `since` said that the reader stands; without `since`, the present.
+        """
         if self._cursor is not None:
             return self._cursor
+        if self._read.cursor is not None:
+            return str(self._read.cursor)
         return str(get_store().read_one(Read(feed=self._read.feed, mode="cursor")).cursor)
 
     def since(self, position: str) -> Feed:

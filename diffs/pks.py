@@ -61,7 +61,8 @@ def parse(model: type[models.Model], pk_text: str) -> Any:
     return tuple(_parse(field, part) for field, part in zip(fields, parts, strict=True))
 
 
-def _concrete(field: AnyField) -> AnyField:
+def concrete(field: AnyField) -> AnyField:
+    """The field that says what kind of value a column holds: a foreign key's target."""
     while field.remote_field is not None:
         field = field.target_field
     return field
@@ -88,7 +89,7 @@ def _is_encodable(value: str) -> bool:
 
 
 def _wire(field: AnyField, value: Any) -> Any:
-    field = _concrete(field)
+    field = concrete(field)
     value = _to_python(field, value)
     if isinstance(value, bool):
         return value
@@ -106,7 +107,7 @@ def _wire(field: AnyField, value: Any) -> Any:
 
 
 def _parse(field: AnyField, part: str) -> Any:
-    field = _concrete(field)
+    field = concrete(field)
     value = _to_python(field, part)
     if not _fits(field, value):
         raise ValueError("That is no primary key of this model.")
@@ -117,6 +118,6 @@ def _fits(field: AnyField, value: Any) -> bool:
     """Whether a column can hold the value. A field's other validators don't count: ``save()`` doesn't ask them."""
     if isinstance(field, models.IntegerField):
         lowest, highest = connection.ops.integer_field_range(field.get_internal_type())
-        return (lowest is None or lowest <= value) and (highest is None or value <= highest)
+        return bool((lowest is None or lowest <= value) and (highest is None or value <= highest))
     longest = getattr(field, "max_length", None)
     return not isinstance(value, str) or longest is None or len(value) <= longest

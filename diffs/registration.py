@@ -104,7 +104,11 @@ class Registration:
         names = {field.name, field.attname}
         if names & set(self.options.exclude):
             return False
-        return bool(field.serialize) if self.options.fields is None else bool(names & set(self.options.fields))
+        if self.options.fields is not None:
+            return bool(names & set(self.options.fields))
+        # What a registered parent's table keeps back isn't shown through its children.
+        owner = None if field.model is self.model else find(field.model)
+        return bool(field.serialize) and (owner is None or owner is self or owner.allows(field))
 
     @cached_property
     def fields(self) -> tuple[AnyField, ...]:

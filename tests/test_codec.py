@@ -38,7 +38,7 @@ SCALARS = st.one_of(
     st.none(),
     st.booleans(),
     st.integers(-SAFE, SAFE),
-    st.floats(allow_nan=False),
+    st.floats(allow_nan=False, allow_infinity=False),
     TEXT,
     st.datetimes(),
     st.datetimes(timezones=st.just(UTC)),

@@ -19,6 +19,9 @@ from .tracking import recorded
 
 Values = Mapping[AnyField, Any]
 
+MOST_PARAMETERS = 30_000
+"""Of one query; SQLite takes 32 766."""
+
 
 class Known(NamedTuple):
     """A row before it was written: attribute names to values, and the object where hooks want it."""
@@ -78,6 +81,22 @@ def rows_by_pk(queryset: AnyQuerySet, attnames: Iterable[str]) -> dict[Any, dict
     return {pk_in(queryset.model, row): row for row in rows}
 
 
+def rows_of(queryset: AnyQuerySet, pks: Iterable[Any], attnames: Iterable[str]) -> dict[Any, dict[str, Any]]:
+    """Read columns of some rows of a queryset, in as many queries as SQLite's limit on parameters asks for.
+
+    Args:
+        queryset: whose.
+        pks: which rows.
+        attnames: which columns; the primary key's are added.
+    """
+    pks, attnames = list(pks), list(attnames)
+    size = MOST_PARAMETERS // len(pk_names(queryset.model))
+    found: dict[Any, dict[str, Any]] = {}
+    for start in range(0, len(pks), size):
+        found.update(rows_by_pk(queryset.filter(pk__in=pks[start : start + size]), attnames))
+    return found
+
+
 def unfiltered(model: type[models.Model], using: str) -> AnyQuerySet:
     """All rows of a model, whatever its managers leave out, in no order."""
     return models.QuerySet(model, using=using).order_by()
@@ -127,7 +146,7 @@ class Writing(NamedTuple):
                 unknown.update((field.attname, field) for field in missing)
         if not unknown:
             return
-        found = rows_by_pk(unfiltered(self.model, self.using).filter(pk__in=pks), unknown)
+        found = rows_of(unfiltered(self.model, self.using), pks, unknown)
         for pk in pks:
             columns = written[pk]
             if pk in found:

@@ -50,11 +50,26 @@ def entries(
         previous: what they held, where that is known.
 
     Returns:
-        None where a hook says so, or where the primary key can't be named: then old cursors are refused.
+        No diff where a hook says so, or where none can be made: then old cursors are refused.
 
     Raises:
-        SerializationError: a value, or what a hook returned, can't be put into a diff.
+        SerializationError: what a hook returned can't be put into a diff. Whatever else a hook raises comes through.
     """
+    try:
+        return _entries(subject, action, fresh, previous)
+    except Exception as error:
+        # The row is written: its readers must not go on as if nothing had happened, nor the user's save fail for
+        # a value that the database took.
+        record(subject.using, (), concerned(subject.registration))
+        if subject.registration.needs_instance:
+            raise
+        logger.error("%s: no diff can be made (%s).", subject.registration.label, type(error).__name__)
+        return []
+
+
+def _entries(
+    subject: Subject, action: Action, fresh: Mapping[AnyField, Any], previous: Mapping[AnyField, Any]
+) -> list[Entry]:
     registration, instance = subject.registration, subject.instance
     if instance is not None and registration.has_send_hook and instance.send_diff() is False:  # type: ignore[attr-defined]
         return []
@@ -62,17 +77,11 @@ def entries(
     # An object whose only column is its key still comes into being.
     if data is None or (not data and action == UPDATE):
         return []
-    try:
-        row = Row(registration.label, pks.wire(registration.model, subject.pk))
-    except ValueError:
-        # The database took this key: that it can't be named must not undo the write.
-        logger.error("%s: a primary key of type %s has no text.", registration.label, type(subject.pk).__name__)
-        record(subject.using, (), concerned(registration))
-        return []
+    row = Row(registration.label, pks.wire(registration.model, subject.pk))
     encoder = Encoder(action, next_version(), new_nonce(), data, current_actor())
     own = registration.feed(subject.pk)
     made = {own: encoder.own()}
-    others = [*_parent_feeds(subject)]
+    others = [*parent_feeds(subject)]
     if registration.options.model_feed:
         others.append(registration.model_feed)
     if others:
@@ -109,7 +118,8 @@ def _value(field: AnyField, value: Any) -> Any:
     return values.stored(field, value)
 
 
-def _parent_feeds(subject: Subject) -> Iterable[FeedRef]:
+def parent_feeds(subject: Subject) -> Iterable[FeedRef]:
+    """The feeds of the objects that a subject is a child of."""
     registration = subject.registration
     for parent in registration.parents:
         target = find(parent.model)

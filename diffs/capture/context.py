@@ -14,7 +14,7 @@ from diffs.store import Floors
 
 _actor: ContextVar[Any] = ContextVar("diffs_actor", default=None)
 _disabled: ContextVar[dict[str, Floors] | None] = ContextVar("diffs_disabled", default=None)
-_inside: ContextVar[bool] = ContextVar("diffs_inside", default=False)
+_inside: ContextVar[Any] = ContextVar("diffs_inside", default=None)
 
 
 @contextlib.contextmanager
@@ -63,15 +63,15 @@ def collecting_unrecorded() -> Iterator[dict[str, Floors]]:
         _disabled.reset(token)
 
 
-def is_inside() -> bool:
-    """Whether a captured operation is under way, whose steps are not to be captured again."""
-    return _inside.get()
+def is_inside(model: type[models.Model]) -> bool:
+    """Whether a captured operation on a model is under way, whose steps are not to be captured again."""
+    return _inside.get() is model._meta.concrete_model
 
 
 @contextlib.contextmanager
-def inside() -> Iterator[None]:
-    """The steps of a captured operation."""
-    token = _inside.set(True)
+def inside(model: type[models.Model]) -> Iterator[None]:
+    """The steps of a captured operation; what fields and signals do to other models meanwhile is captured."""
+    token = _inside.set(model._meta.concrete_model)
     try:
         yield
     finally:

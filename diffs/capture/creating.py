@@ -47,7 +47,7 @@ def bulk_create(
     upsert = bool(options.get("ignore_conflicts") or options.get("update_conflicts"))
     with atomic_outside(using) if upsert or tables else contextlib.nullcontext(), _watching(queryset, tables, objs):
         recorder = _Creation(model, using, registrations, objs, options) if registrations else None
-        with inside():
+        with inside(model):
             created = original(queryset, objs, **options)
         if recorder is not None:
             recorder.record()
@@ -86,7 +86,7 @@ def bulk_update(
         return updated
     with atomic_outside(using), _watching(queryset, tables, objs):
         before = _rows_before(model, using, registrations, objs, fields)
-        with inside():
+        with inside(model):
             updated = original(queryset, objs, names, batch_size=batch_size)
         _record_update(model, using, registrations, before, fields, updated)
         if updated != len(objs):
@@ -247,7 +247,7 @@ def _rows_before(
     unknown = [pk for pk, known in found.items() if not parents <= known.row.keys()]
     if unknown:
         prepare(using, model)
-        for pk, row in bulk.rows_by_pk(bulk.unfiltered(model, using).filter(pk__in=unknown), parents).items():
+        for pk, row in bulk.rows_of(bulk.unfiltered(model, using), unknown, parents).items():
             found[pk] = found[pk]._replace(row={**found[pk].row, **row})
     return found
 

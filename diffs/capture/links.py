@@ -8,9 +8,8 @@ owner's field follow each other, and each diff holds the whole field.
 from __future__ import annotations
 
 import contextlib
-import functools
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from django.db import models
@@ -107,7 +106,7 @@ def watching_instance(
 ) -> contextlib.AbstractContextManager[None]:
     """Record what saving an instance does, should it be a row of a many-to-many field."""
     links = links_of(model, using)
-    if not links or is_inside():
+    if not links or is_inside(model):
         return contextlib.nullcontext()
     return _watching_alone(using, links, instance, model)
 
@@ -173,7 +172,7 @@ class _Watched:
         return found
 
 
-def _deleted_owners(collector: Collector) -> dict[Link, set[Any]]:
+def deleted_owners(collector: Collector) -> dict[Link, set[Any]]:
     """The owners that lose something, but those that go themselves."""
     owners: dict[Link, set[Any]] = defaultdict(set)
     for model, instances in collector.data.items():
@@ -215,36 +214,7 @@ def source_values(link: Link, instances: Iterable[AnyModel], using: str) -> set[
     return found - {None}
 
 
-def patch_collector() -> Callable[[], None]:
-    """Let deletions record what they do to many-to-many fields.
-
-    No signal tells of it: ``m2m_changed`` is silent where a target is deleted, and tables that Django made itself
-    send no ``post_delete``.
-
-    Returns:
-        What takes the patch back.
-    """
-    original = Collector.delete
-
-    @functools.wraps(original)
-    def delete(self: Collector) -> tuple[int, dict[str, int]]:
-        table = _link_table(self)
-        if table is None:
-            return original(self)
-        with atomic_outside(self.using):
-            prepare(self.using, table)
-            with watching(self.using, _deleted_owners(self)):
-                return original(self)
-
-    Collector.delete = delete  # type: ignore[method-assign]
-
-    def undo() -> None:
-        Collector.delete = original  # type: ignore[method-assign]
-
-    return undo
-
-
-def _link_table(collector: Collector) -> type[models.Model] | None:
+def deleted_table(collector: Collector) -> type[models.Model] | None:
     """A many-to-many table from which rows will be deleted."""
     touched = [*collector.data, *(rows.model for rows in collector.fast_deletes if isinstance(rows, models.QuerySet))]
     return next((model for model in touched if links_of(model, collector.using)), None)

@@ -27,5 +27,11 @@ def prepare(using: str, model: type[models.Model]) -> None:
 
 
 def locked(queryset: AnyQuerySet) -> AnyQuerySet:
-    """The same rows, locked where the database can."""
-    return queryset.select_for_update() if connections[queryset.db].features.has_select_for_update else queryset
+    """The same rows, locked where the database can, as an UPDATE locks them.
+
+    Rows that refer to these by foreign key can still be inserted, and nobody waits longer than without capture.
+    """
+    features = connections[queryset.db].features
+    if not features.has_select_for_update:
+        return queryset
+    return queryset.select_for_update(no_key=features.has_select_for_no_key_update)

@@ -15,7 +15,7 @@ from diffs.store import Entry
 from diffs.typing import AnyField
 
 from . import links, tracking, values
-from .changes import Subject, entries, is_unrecorded
+from .changes import Subject, concerned, entries, is_unrecorded
 from .tracking import known, recorded, value_of
 from .transaction import in_transaction, record
 
@@ -37,7 +37,12 @@ def save_table_for(original: Callable[..., bool]) -> Callable[..., bool]:
         alias = using or self._state.db or "default"
         with links.watching_instance(self, written, alias):
             updated = original(self, raw, cls, force_insert, force_update, using, update_fields)
-        _saved(_Write(self, written, raw, updated, alias, update_fields))
+        write = _Write(self, written, raw, updated, alias, update_fields)
+        try:
+            _saved(write)
+        except Exception:
+            _refuse(write)
+            raise
         return updated
 
     return _save_table
@@ -86,6 +91,13 @@ def _saved(write: _Write) -> None:
         handover = record(write.using, made)
     if write.is_last:
         tracking.remember(write.instance, write.columns, write.using, handover)
+
+
+def _refuse(write: _Write) -> None:
+    """A hook failed behind the write, which may be committed all the same."""
+    registration = recorded(write.model, write.using)
+    if registration is not None:
+        record(write.using, (), concerned(registration))
 
 
 def _is_as_known(write: _Write) -> bool:

@@ -6,15 +6,17 @@ from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, models
 
-from diffs.registration import require
+from diffs.registration import Registration, require
 from diffs.store import Floors
+from diffs.typing import AnyModel
 
-from .changes import concerned
+from . import bulk
+from .changes import Subject, concerned, parent_feeds
 from .transaction import record
 
 
 def touch(subject: models.Model | type[models.Model], using: str = DEFAULT_DB_ALIAS) -> None:
-    """Refuse the old cursors of an object, or of a model with those who get its diffs as children.
+    """Refuse the old cursors of an object or of a model, and of those who get their diffs as children.
 
     Call it after raw SQL, in the same transaction.
 
@@ -28,11 +30,25 @@ def touch(subject: models.Model | type[models.Model], using: str = DEFAULT_DB_AL
     if isinstance(subject, type):
         floors = concerned(require(subject))
     else:
-        registration = require(type(subject))
-        floors = Floors([registration.feed(subject._get_pk_val(registration.model._meta))])
-        if registration.options.model_feed:
-            floors.add(Floors([registration.model_feed]))
+        floors = _of_object(require(subject.__class__), subject, using)
     record(using, (), floors)
+
+
+def _of_object(registration: Registration, instance: AnyModel, using: str) -> Floors:
+    if registration.parent_hook is not None:
+        return concerned(registration)
+    pk = instance._get_pk_val(registration.model._meta)
+    names = [parent.attname for parent in registration.parents]
+    row = bulk.rows_of(bulk.unfiltered(registration.model, using), [pk], names).get(pk, {}) if names else {}
+    parents = {
+        # The row tells the parent that it has now, the object perhaps the one that it had.
+        parent.name: (row.get(parent.attname), vars(instance).get(parent.attname))
+        for parent in registration.parents
+    }
+    feeds = [registration.feed(pk), *parent_feeds(Subject(registration, using, pk, parents))]
+    if registration.options.model_feed:
+        feeds.append(registration.model_feed)
+    return Floors(feeds)
 
 
 def touch_everything(using: str = DEFAULT_DB_ALIAS, **_: Any) -> None:

@@ -16,11 +16,12 @@ from dirtyfields.compare import compare_states, normalise_value, raw_compare
 from django.db import DEFAULT_DB_ALIAS, models
 from django.db.models.base import DEFERRED
 
+from diffs.pks import concrete
 from diffs.registration import Registration, find
 from diffs.typing import AnyField
 
 from .transaction import Handover, newest_waiting
-from .values import concrete, is_expression, normal
+from .values import is_expression, normal
 
 _ATTRIBUTE = "diffs_row"
 _IMMUTABLE = frozenset(
@@ -91,9 +92,20 @@ def known(instance: models.Model, using: str) -> dict[str, Any]:
     if row is None:
         return {}
     if isinstance(row, Row):
-        return row.values if row.using == using else {}
-    names, values, snapshots = row
-    return _values(names, values, snapshots) if instance._state.db == using else {}
+        values, alias = row.values, row.using
+    else:
+        values, alias = _values(*row), instance._state.db or ""
+    return values if alias == using and _is_of(instance, values) else {}
+
+
+def _is_of(instance: models.Model, values: Mapping[str, Any]) -> bool:
+    """Whether the instance still names this row: its primary key may have been changed, to copy it."""
+    meta: Any = instance._meta
+    for field in meta.pk_fields:
+        before = value_of(values, field.attname)
+        if before is not DEFERRED and normal(field, before) != normal(field, vars(instance).get(field.attname)):
+            return False
+    return True
 
 
 def _values(names: Iterable[str], values: Iterable[Any], snapshots: dict[str, Snapshot] | None) -> dict[str, Any]:
@@ -147,6 +159,8 @@ def remember(instance: models.Model, fields: Iterable[AnyField], using: str, han
         else:
             values[field.attname] = normal(field, value)
     before = state.get(_ATTRIBUTE) if handover is not None else None
+    if isinstance(before, Row) and handover is not None and handover.goes_with(before.handover):
+        before = before.before
     state[_ATTRIBUTE] = Row(values, using, handover, before)
 
 

@@ -22,7 +22,7 @@ logger = logging.getLogger("diffs")
 class Handover:
     """Diffs, and floors to raise, that one operation made; called when its transaction is committed."""
 
-    __slots__ = ("_connection", "_place", "delivered", "entries", "floors")
+    __slots__ = ("_connection", "_place", "_savepoint", "delivered", "entries", "floors")
 
     waiting: ClassVar[set[int]] = set()
     """Not empty while a transaction of this process has changes that are neither committed nor forgotten."""
@@ -33,6 +33,7 @@ class Handover:
         self.delivered = False
         self._connection: Any = None
         self._place = 0
+        self._savepoint = 0
 
     def __call__(self) -> None:
         deliver([self])
@@ -41,6 +42,7 @@ class Handover:
         """Be called with the commit of what the connection is in the middle of."""
         self._connection = connection
         self._place = len(connection.run_on_commit)
+        self._savepoint = connection.savepoint_state
         # Not on_commit(), which refuses to work where transactions are managed by hand.
         connection.run_on_commit.append((set(connection.savepoint_ids), self, False))
         self.waiting.add(id(self))
@@ -48,18 +50,28 @@ class Handover:
     def __del__(self) -> None:
         self.waiting.discard(id(self))
 
+    def goes_with(self, other: Handover | None) -> bool:
+        """Whether the same rollbacks take both changes away, of which `other` is the earlier one."""
+        return (
+            other is not None
+            and not other.delivered
+            and other._connection is self._connection
+            and other._savepoint == self._savepoint
+            and not other.is_lost
+        )
+
     @property
     def is_lost(self) -> bool:
         """Whether the transaction, or its savepoint, was rolled back."""
         if self.delivered:
             return False
+        # What is rolled back is always the list's end, so that what stays keeps its place.
         waiting = self._connection.run_on_commit
-        # What is rolled back leaves the list, so that what stays can only have moved to the front.
-        for place in range(min(self._place, len(waiting) - 1), -1, -1):
-            if waiting[place][1] is self:
-                self._place = place
-                return False
-        return True
+        return len(waiting) <= self._place or waiting[self._place][1] is not self
+
+    def is_behind(self, savepoint: str) -> bool:
+        """Whether it was recorded after a savepoint was made, by the number in the savepoint's name."""
+        return self._savepoint >= int(savepoint.rpartition("_x")[2])
 
 
 def newest_waiting(using: str) -> Handover | None:
@@ -97,11 +109,7 @@ def record(using: str, entries: Sequence[Entry], floors: Floors | None = None) -
 
 
 def deliver(handovers: Iterable[Handover]) -> None:
-    """Send what was handed over.
-
-    Raises:
-        ConfigurationError: the settings don't describe a server.
-    """
+    """Send what was handed over; never raises, as the rows are already committed."""
     entries: list[Entry] = []
     floors = Floors()
     for handover in handovers:
@@ -112,13 +120,16 @@ def deliver(handovers: Iterable[Handover]) -> None:
             floors.add(handover.floors)
     if not entries and not floors:
         return
-    store = get_store()
+    try:
+        store = get_store()
+    except Exception:
+        logger.exception("There is no server for diffs: changes get none.")
+        return
     try:
         if floors:
             store.raise_floors(floors)
         store.append(entries)
     except Exception:
-        # The rows are already committed: a failure here must not become the user's error.
         logger.exception("Diffs could not be handed to Redis; old cursors will be refused.")
         store.raise_floors(Floors(entry.feed for entry in entries))
 
@@ -127,12 +138,14 @@ def patch_commits() -> Callable[[], None]:
     """Let the diffs of a transaction leave together, before the functions that wait for the commit.
 
     Were they called one by one among those, each would be a trip of its own, and a function that raises would take
-    the diffs behind it away. Where transactions are managed by hand, nothing would call them.
+    the diffs behind it away. Where transactions and savepoints are managed by hand, nothing would call them, or forget
+    them.
 
     Returns:
         What takes the patches back.
     """
     commit, set_autocommit = BaseDatabaseWrapper.commit, BaseDatabaseWrapper.set_autocommit
+    savepoint_rollback = BaseDatabaseWrapper.savepoint_rollback
 
     @functools.wraps(commit)
     def commit_and_deliver(self: BaseDatabaseWrapper) -> None:
@@ -146,14 +159,31 @@ def patch_commits() -> Callable[[], None]:
         if autocommit:
             _deliver_waiting(self)
 
+    @functools.wraps(savepoint_rollback)
+    def savepoint_rollback_and_forget(self: BaseDatabaseWrapper, sid: str) -> None:
+        savepoint_rollback(self, sid)
+        _forget_waiting(self, sid)
+
     BaseDatabaseWrapper.commit = commit_and_deliver  # type: ignore[method-assign]
     BaseDatabaseWrapper.set_autocommit = set_autocommit_and_deliver  # type: ignore[method-assign]
+    BaseDatabaseWrapper.savepoint_rollback = savepoint_rollback_and_forget  # type: ignore[method-assign]
 
     def undo() -> None:
         BaseDatabaseWrapper.commit = commit  # type: ignore[method-assign]
         BaseDatabaseWrapper.set_autocommit = set_autocommit  # type: ignore[method-assign]
+        BaseDatabaseWrapper.savepoint_rollback = savepoint_rollback  # type: ignore[method-assign]
 
     return undo
+
+
+def _forget_waiting(connection: Any, savepoint: str) -> None:
+    """Django itself forgets what is behind savepoints of ``atomic()`` only."""
+    if connection._savepoint_allowed():
+        connection.run_on_commit = [
+            entry
+            for entry in connection.run_on_commit
+            if not (isinstance(entry[1], Handover) and entry[1].is_behind(savepoint))
+        ]
 
 
 def _deliver_waiting(connection: Any) -> None:

@@ -80,7 +80,7 @@ def _watching(
 
 
 def _plainly(original: Original, queryset: AnyQuerySet, kwargs: Mapping[str, Any]) -> int:
-    with inside():
+    with inside(queryset.model):
         return original(queryset, **kwargs)
 
 

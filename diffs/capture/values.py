@@ -23,6 +23,7 @@ from django.utils.functional import Promise
 
 from diffs.codec import MAX_SAFE_INTEGER
 from diffs.errors import SerializationError
+from diffs.pks import concrete
 from diffs.registration import Registration
 from diffs.typing import AnyField, AnyModel
 
@@ -50,6 +51,8 @@ def must_be_read(field: AnyField, value: Any, using: str) -> bool:
     if is_expression(value):
         return True
     target = concrete(field)
+    if _prepares_itself(type(target)):  # type: ignore[arg-type]
+        return True
     if hasattr(target, "base_field"):
         return not isinstance(_innermost(target), _KEPT_IN_ARRAYS)
     if not isinstance(target, models.DecimalField | models.FloatField):
@@ -63,6 +66,13 @@ def must_be_read(field: AnyField, value: Any, using: str) -> bool:
     return is_sqlite and isinstance(number, float) and math.isnan(number)
 
 
+@functools.cache
+def _prepares_itself(kind: type[AnyField]) -> bool:
+    """Whether a kind of field that isn't Django's decides what is stored for a value."""
+    names = ("get_prep_value", "get_db_prep_value", "get_db_prep_save")
+    return not all(getattr(kind, name).__module__.startswith("django.") for name in names)
+
+
 def _innermost(field: AnyField) -> AnyField:
     """What an array, or an array of arrays, is made of."""
     while hasattr(field, "base_field") and not hasattr(field, "range_type"):
@@ -73,13 +83,6 @@ def _innermost(field: AnyField) -> AnyField:
 def _digits_after_point(number: decimal.Decimal) -> int:
     exponent = number.as_tuple().exponent
     return -exponent if isinstance(exponent, int) else 0
-
-
-def concrete(field: AnyField) -> AnyField:
-    """The field that says what kind of value a column holds: a foreign key's target."""
-    while field.remote_field is not None:
-        field = field.target_field
-    return field
 
 
 def computed_from(written: Collection[AnyField], fields: Iterable[AnyField]) -> list[AnyField]:

@@ -34,7 +34,7 @@ def install(registration: Registration) -> None:
     Class attributes are set, signals connected, and Django's querysets patched with the first model.
     """
     if not _undo_patches:
-        patches = (patch_commits, deletes.patch_collection, links.patch_collector, _patch_querysets, _patch_batches)
+        patches = (patch_commits, deletes.patch_collector, _patch_querysets, _patch_batches)
         _undo_patches.extend(patch() for patch in patches)
     _hook(registration.model, registration)
     for sender in _senders(registration.model):
@@ -112,7 +112,7 @@ def _patch_querysets() -> Undo:
 
     @functools.wraps(update)
     def update_recorded(self: AnyQuerySet, **kwargs: Any) -> int:
-        return update(self, **kwargs) if is_inside() else updating.update(update, self, kwargs)
+        return update(self, **kwargs) if is_inside(self.model) else updating.update(update, self, kwargs)
 
     @functools.wraps(bulk_create)
     def bulk_create_recorded(
@@ -131,13 +131,13 @@ def _patch_querysets() -> Undo:
             "update_fields": update_fields and list(update_fields),
             "unique_fields": unique_fields and list(unique_fields),
         }
-        if is_inside():
+        if is_inside(self.model):
             return bulk_create(self, objs, **options)
         return creating.bulk_create(bulk_create, self, list(objs), options)
 
     @functools.wraps(bulk_update)
     def bulk_update_recorded(self: AnyQuerySet, objs: Any, fields: Any, batch_size: int | None = None) -> int:
-        if is_inside():
+        if is_inside(self.model):
             return bulk_update(self, objs, fields, batch_size=batch_size)
         return creating.bulk_update(bulk_update, self, tuple(objs), list(fields or ()), batch_size)
 

@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from asgiref.sync import async_to_sync
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
 from django.db import models
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest
 
 from diffs import pks
 from diffs.registration import Registration
@@ -28,7 +28,7 @@ class Reader:
 
     def __init__(self, request: HttpRequest) -> None:
         self._request = request
-        self._answers: dict[tuple[str, str | None], bool] = {}
+        self._answers: dict[tuple[str, str | None], bool | None] = {}
         self.was_asked = False
         """Whether any answer depended on who reads, so that the page is for this reader alone."""
 
@@ -46,6 +46,22 @@ class Reader:
             registration: the object's model.
             pk: in any form that the model takes; ``None`` for the model feed.
         """
+        return self._rule_says(registration, pk) is True
+
+    def may_see_deletion(self, registration: Registration, pk: Any) -> bool:
+        """Whether this reader is told that an object is gone, which says no more than its primary key.
+
+        A rule can't be asked about what isn't there: where it finds nothing to judge, everybody is told who may pull
+        the feed, or the object would stay on their pages for ever. One that says no is heeded.
+
+        Args:
+            registration: the object's model.
+            pk: in any form that the model takes.
+        """
+        return self._rule_says(registration, pk) is not False
+
+    def _rule_says(self, registration: Registration, pk: Any) -> bool | None:
+        """What the rule of a model says; ``None`` where it found no object to judge."""
         rule = registration.options.permission
         if rule == PUBLIC:
             return True
@@ -66,7 +82,7 @@ class Reader:
         """Whether a reader who may pull an object of a model is also shown who changed it."""
         return registration.options.permission != PUBLIC and self.is_authenticated
 
-    def _answer(self, key: tuple[str, str | None], ask: Callable[[], bool]) -> bool:
+    def _answer(self, key: tuple[str, str | None], ask: Callable[[], bool | None]) -> bool | None:
         if key not in self._answers:
             self._answers[key] = ask()
         return self._answers[key]
@@ -77,13 +93,15 @@ class Reader:
         user = getattr(self._request, "user", None)
         return user is not None and bool(user.has_perm(rule or default_permission(registration.model)))
 
-    def _ask(self, rule: Rule, model: type[models.Model], pk: Any) -> bool:
+    def _ask(self, rule: Rule, model: type[models.Model], pk: Any) -> bool | None:
         try:
             answer = rule(self._request, model, pk)
             # A coroutine is true before it has said anything.
             return bool(async_to_sync(_wait_for)(answer) if inspect.isawaitable(answer) else answer)
         except PermissionDenied:
             return False
+        except (ObjectDoesNotExist, Http404):
+            return None
 
 
 def default_permission(model: type[models.Model]) -> str:

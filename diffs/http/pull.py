@@ -59,12 +59,13 @@ class Grant(NamedTuple):
     by_token: bool
     """Whether a token opened it, and with it all that stands in it."""
 
-    def sees(self, row: Row) -> bool:
-        """Whether the reader may see an object's diffs in this feed."""
+    def sees(self, row: Row, *, is_deletion: bool) -> bool:
+        """Whether the reader may see a diff of an object in this feed."""
         registration = find_label(row.model)
         if registration is None:
             return False
-        return self.by_token or row == self.own or self.reader.may_pull(registration, row.pk)
+        may_see = self.reader.may_see_deletion if is_deletion else self.reader.may_pull
+        return self.by_token or row == self.own or may_see(registration, row.pk)
 
     def sees_actor(self, row: Row) -> bool:
         """Whether the reader is shown who made a change of an object whose diffs it may see."""
@@ -189,7 +190,7 @@ def _members(query: Query, grant: Grant, page: Page | CursorExpired, form: Form)
 def _visible(grant: Grant, page: Page, form: Form) -> Iterator[tuple[Stored, Rendered]]:
     for stored in page.stored:
         rendered = cache.get(grant.target.feed.name, grant.own, stored, form)
-        if rendered is not None and grant.sees(rendered.row):
+        if rendered is not None and grant.sees(rendered.row, is_deletion=rendered.is_deletion):
             yield stored, rendered
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections import OrderedDict
 from typing import Any, NamedTuple
 
 from diffs import codec
 from diffs.codec import MAX_SAFE_INTEGER, Change, Row
-from diffs.diff import Diff
+from diffs.diff import DELETE, Diff
 from diffs.errors import MemberError
 from diffs.keys import FeedName
 from diffs.store import Stored
@@ -29,6 +30,7 @@ class Rendered(NamedTuple):
 
     row: Row
     """Whose change it is."""
+    is_deletion: bool
     body: bytes
     body_with_actor: bytes | None
     """``None`` where no actor was recorded."""
@@ -95,6 +97,11 @@ class RenderCache:
             self._entries.clear()
             self.size = 0
 
+    def forget_all(self) -> None:
+        """Begin anew in a forked child, where the lock may have been held by a thread that isn't here."""
+        self._lock = threading.Lock()
+        self.clear()
+
 
 def _size(key: _Key, rendered: Rendered | None) -> int:
     bodies = () if rendered is None else (rendered.body, rendered.body_with_actor or b"")
@@ -132,7 +139,8 @@ def _render(own: Row | None, stored: Stored, form: Form) -> Rendered:
     except (TypeError, ValueError, OverflowError, RecursionError):
         raise MemberError(f"It holds a value that {form.media_type} can't.") from None
     with_actor = None if actor is None else form.document([*members, actor])
-    return Rendered(row, form.document(members), with_actor)
+    return Rendered(row, change.action == DELETE, form.document(members), with_actor)
 
 
 cache = RenderCache()
+os.register_at_fork(after_in_child=cache.forget_all)

@@ -64,9 +64,14 @@ class Outage:
                 self._missed.add(missed)
             if self._away or self._closed.is_set():
                 return
-            self._away = True
             self._next_try = time.monotonic() + FIRST_PAUSE
-            threading.Thread(target=self._wait_for_server, name="diffs-outage", daemon=True).start()
+            try:
+                threading.Thread(target=self._wait_for_server, name="diffs-outage", daemon=True).start()
+            except RuntimeError:
+                # No thread can be had, as when the interpreter ends: then each caller asks the server itself, and
+                # what was missed is repaired with the next failure or at the end.
+                return
+            self._away = True
         logger.error(
             "Redis is away (%s): changes are saved but get no diffs; old cursors will be refused.",
             type(error).__name__,

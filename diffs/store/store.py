@@ -28,6 +28,8 @@ from .scripts import run as run_scripts
 logger = logging.getLogger("diffs")
 
 APPEND_MEMBERS = 500
+AWAY = (redis.ConnectionError, redis.TimeoutError, redis.ResponseError, OSError)
+"""What the client raises because of the server; what it raises because of its caller is none of these."""
 
 Mode = Literal["asc", "desc", "cursor"]
 
@@ -226,7 +228,7 @@ class Store:
         self._outage.check()
         try:
             return run_scripts(self.client, calls)
-        except (redis.RedisError, OSError) as error:
+        except AWAY as error:
             raise StoreUnavailable("Redis can't be reached.") from error
 
     def _read(self, requests: Sequence[Read], *, may_write: bool) -> list[Page | CursorExpired | None]:
@@ -257,7 +259,7 @@ class Store:
                 self.raise_if_failed(run_scripts(self.client, calls))
             else:
                 self.client.ping()
-        except (redis.RedisError, OSError) as error:
+        except AWAY as error:
             raise StoreUnavailable("Redis can't be reached.") from error
 
     @staticmethod
@@ -344,4 +346,11 @@ def _forget_store(*, setting: str, **_: Any) -> None:
         close_store()
 
 
+def _renew_lock() -> None:
+    """In a forked child: the lock may have been held by a thread that isn't here."""
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew_lock)
 setting_changed.connect(_forget_store, dispatch_uid="diffs.store")

@@ -17,7 +17,7 @@ from diffs.errors import StoreUnavailable
 from diffs.keys import FeedName
 
 from .scripts import Argument, Call
-from .store import Store
+from .store import AWAY, Store
 
 SCAN_COUNT = 500
 _CONFIG = ("zset-max-listpack-value", "zset-max-ziplist-value", "save")
@@ -128,7 +128,7 @@ class Upkeep:
                 pipeline.execute_command("ZRANGE", key, rank, rank, "WITHSCORES", **{NEVER_DECODE: True})
         try:
             replies = pipeline.execute(raise_on_error=False)
-        except (redis.RedisError, OSError) as error:
+        except AWAY as error:
             raise StoreUnavailable("Redis can't be reached.") from error
         survey = Survey([], [])
         for name, start in zip(names, itertools.count(0, 3), strict=False):
@@ -167,7 +167,7 @@ class Upkeep:
                 with contextlib.suppress(redis.ResponseError):
                     found: dict[Any, Any] = self._client.config_get(name)
                     info.update({six.ensure_str(key): six.ensure_str(value or "") for key, value in found.items()})
-        except (redis.RedisError, OSError) as error:
+        except AWAY as error:
             raise StoreUnavailable("Redis can't be reached.") from error
         return info
 
@@ -183,7 +183,7 @@ class Upkeep:
         self._store.check()
         try:
             return self._client.execute_command(*command, **{NEVER_DECODE: True})
-        except (redis.RedisError, OSError) as error:
+        except AWAY as error:
             raise StoreUnavailable("Redis can't be reached.") from error
 
     def _prune(

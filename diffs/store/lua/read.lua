@@ -97,7 +97,7 @@ local timestamp
 if mode == 'asc' and more then
   timestamp = tonumber(found[#found] or '') or above
 elseif upper then
-  timestamp = math.min(upper, clock)
+  timestamp = math.max(from or 0, math.min(upper, clock))
 elseif mode == 'asc' then
   timestamp = fresh(tonumber(found[#found] or '') or (ARGV[6] ~= '' and from) or clock)
 else

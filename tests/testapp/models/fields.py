@@ -68,6 +68,6 @@ class Snapshot(models.Model):
 
     @classmethod
     def from_db(cls, db: str | None, field_names: Collection[str], values: Collection[Any], **options: Any) -> Snapshot:
-        instance = super().from_db(db, field_names, values, **options)
+        instance: Snapshot = super().from_db(db, field_names, values, **options)
         instance.loaded = tuple(field_names)
         return instance

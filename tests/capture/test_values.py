@@ -322,7 +322,7 @@ def test_arrays_and_ranges_have_the_text_of_djangos_serializer(recording: Record
     loaded.save()
     assert recording.feeds() == {}
     loaded.values.append(3)
-    loaded.grid[0].append(decimal.Decimal("2.25"))
+    loaded.grid[0][0] = decimal.Decimal("2.25")
     loaded.save()
     row = serialized(loaded)
     assert recording.feeds() == {name(series): [said("update", series, values=row["values"], grid=row["grid"])]}

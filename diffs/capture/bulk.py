@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from django.db import models
@@ -17,6 +17,7 @@ from . import values
 from .changes import Subject, concerned, entries, is_unrecorded
 from .tracking import recorded
 
+Objects = Sequence[models.Model]
 Values = Mapping[AnyField, Any]
 
 MOST_PARAMETERS = 30_000
@@ -69,6 +70,16 @@ def pk_of(instance: AnyModel) -> Any:
     return values_given[0] if len(values_given) == 1 else tuple(values_given)
 
 
+def attributes(instance: models.Model | None, fields: Iterable[AnyField]) -> dict[AnyField, Any]:
+    """What an object holds for these columns; `DEFERRED` where it was never loaded."""
+    return {field: vars(instance).get(field.attname, DEFERRED) for field in fields}
+
+
+def columns_of(instance: models.Model, attnames: Iterable[str]) -> dict[str, Any]:
+    """The attributes of these names that an object has."""
+    return {name: vars(instance)[name] for name in attnames if name in vars(instance)}
+
+
 def rows_by_pk(queryset: AnyQuerySet, attnames: Iterable[str]) -> dict[Any, dict[str, Any]]:
     """Read columns of rows.
 
@@ -89,12 +100,23 @@ def rows_of(queryset: AnyQuerySet, pks: Iterable[Any], attnames: Iterable[str]) 
         pks: which rows.
         attnames: which columns; the primary key's are added.
     """
-    pks, attnames = list(pks), list(attnames)
-    size = MOST_PARAMETERS // len(pk_names(queryset.model))
+    attnames = list(attnames)
     found: dict[Any, dict[str, Any]] = {}
-    for start in range(0, len(pks), size):
-        found.update(rows_by_pk(queryset.filter(pk__in=pks[start : start + size]), attnames))
+    for part in _parts(queryset, pks):
+        found.update(rows_by_pk(part, attnames))
     return found
+
+
+def objects_of(queryset: AnyQuerySet, pks: Iterable[Any]) -> list[AnyModel]:
+    """Read some objects of a queryset, in as many queries as `rows_of`."""
+    return [instance for part in _parts(queryset, pks) for instance in part]
+
+
+def _parts(queryset: AnyQuerySet, pks: Iterable[Any]) -> Iterator[AnyQuerySet]:
+    pks = list(pks)
+    size = MOST_PARAMETERS // len(pk_names(queryset.model))
+    for start in range(0, len(pks), size):
+        yield queryset.filter(pk__in=pks[start : start + size])
 
 
 def unfiltered(model: type[models.Model], using: str) -> AnyQuerySet:

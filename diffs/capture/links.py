@@ -121,6 +121,22 @@ def _watching_alone(
             yield
 
 
+def watching_rows(
+    queryset: AnyQuerySet, links: Sequence[Link], instances: Sequence[AnyModel]
+) -> contextlib.AbstractContextManager[None]:
+    """Record what a bulk operation does to many-to-many fields.
+
+    Args:
+        queryset: of what is written; a transaction is under way where there are links.
+        links: the fields that its rows belong to; of most models none.
+        instances: the rows.
+    """
+    if not links:
+        return contextlib.nullcontext()
+    prepare(queryset.db, queryset.model)
+    return watching(queryset.db, {link: source_values(link, instances, queryset.db) for link in links})
+
+
 class _Watched:
     """One field of some owners, read before and after."""
 

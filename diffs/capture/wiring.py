@@ -13,7 +13,7 @@ from django.db.models.sql.subqueries import UpdateQuery
 from diffs.registration import Registration
 from diffs.typing import AnyModel, AnyQuerySet
 
-from . import creating, deletes, links, updating
+from . import bulk_updating, creating, deletes, links, updating
 from .context import is_inside
 from .saving import save_table_for
 from .tracking import from_db_for, refresh_from_db_for
@@ -139,7 +139,7 @@ def _patch_querysets() -> Undo:
     def bulk_update_recorded(self: AnyQuerySet, objs: Any, fields: Any, batch_size: int | None = None) -> int:
         if is_inside(self.model):
             return bulk_update(self, objs, fields, batch_size=batch_size)
-        return creating.bulk_update(bulk_update, self, tuple(objs), list(fields or ()), batch_size)
+        return bulk_updating.bulk_update(bulk_update, self, tuple(objs), list(fields or ()), batch_size)
 
     QuerySet.update = update_recorded  # type: ignore[method-assign]
     QuerySet.bulk_create = bulk_create_recorded  # type: ignore[method-assign, assignment]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.db import connection, transaction
 
-from tests.testapp.models import Choice, Question
+from tests.testapp.models import Airline, Choice, Comment, Question, Topic
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
 
@@ -66,3 +66,25 @@ def test_a_copy_made_by_clearing_the_key_is_a_creation() -> None:
     copy.votes = 6
     copy.save(update_fields=["votes"])
     assert copy.diffs[-1].data == {"votes": 6}
+
+
+def test_the_hooks_of_a_bulk_update_see_whole_objects_where_those_at_hand_are_bare() -> None:
+    here, there = (Topic.objects.create() for _ in range(2))
+    comment = Comment.objects.create(topic=there)
+    cursors = here.diffs.cursor, there.diffs.cursor
+    Comment.objects.bulk_update([Comment(pk=comment.pk, text="changed")], ["text"])
+    assert [diff.pk for diff in here.diffs.since(cursors[0])] == []
+    assert [diff.pk for diff in there.diffs.since(cursors[1])] == [comment.pk]
+
+
+def test_what_a_field_does_to_other_models_during_a_bulk_operation_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    question = Question.objects.create(text="beside")
+    field = Airline._meta.get_field("name")
+
+    def busy(instance: Airline, add: bool) -> str:
+        Question.objects.filter(pk=question.pk).update(votes=9)
+        return instance.name
+
+    monkeypatch.setattr(field, "pre_save", busy)
+    Airline.objects.bulk_create([Airline(name="busy")])
+    assert question.diffs[-1].data == {"votes": 9}

@@ -160,7 +160,7 @@ def report(judgement: account.Judgement, lines: Iterable[str]) -> None:
     for test, wrong in judgement.failed.items():
         print(f"FAILED {test}\n{wrong.rstrip()}\n")
     for test in judgement.unjudged:
-        print(f"not judged, fails without registration too: {test}")
+        print(f"not judged, unsteady or fails without registration too: {test}")
     for line in lines:
         print(line)
     print(f"differ as accounted for: {len(judgement.accounted)}")

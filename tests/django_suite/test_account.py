@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from suite.account import Account, AccountError, Complaint, Divergence, Failure, Run, judge, load
+from suite.account import Account, AccountError, Complaint, Divergence, Failure, Run, Unsteady, judge, load
 
 HERE = Path(__file__).resolve().parent
 TEST = "app.T.t"
@@ -15,6 +15,7 @@ COUNTS = Account(
 )
 DIVERGES = Account(divergences={TEST: Divergence(test=TEST, models=("app.a", "app.b"), why="w")})
 COMPLAINS = Account(complaints={TEST: Complaint(test=TEST, message="No.", why="w")})
+UNSTEADY = Account(unsteady={TEST: Unsteady(test=TEST, why="w")})
 NOTHING = Account()
 RUN = {"django": "5.2", "database": "sqlite", "labels": ["app"]}
 
@@ -71,6 +72,7 @@ RUN = {"django": "5.2", "database": "sqlite", "labels": ["app"]}
             id="divergence of no test",
         ),
         pytest.param(FAILED, FAILED, NOTHING, [], None, [TEST], id="fails in both"),
+        pytest.param(PASSED, FAILED, UNSTEADY, [], None, [TEST], id="is unsteady"),
         pytest.param(SKIPPED, SKIPPED, NOTHING, [], None, [], id="is skipped in both"),
         pytest.param(PASSED, SKIPPED, NOTHING, [], "passed without registration, skipped with it", [], id="is skipped"),
         pytest.param(PASSED, None, NOTHING, [], "passed without registration, missing with it", [], id="is lost"),

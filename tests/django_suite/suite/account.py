@@ -81,12 +81,27 @@ class Complaint(Entry):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Unsteady(Entry):
+    """A test that passes or fails as the machine pleases, and so says nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
     """The entries that a run must meet, by test."""
 
     failures: Mapping[str, Failure] = field(default_factory=dict)
     divergences: Mapping[str, Divergence] = field(default_factory=dict)
     complaints: Mapping[str, Complaint] = field(default_factory=dict)
+    unsteady: Mapping[str, Unsteady] = field(default_factory=dict)
+
+
+KINDS: Mapping[str, type[Entry]] = {
+    "failure": Failure,
+    "divergence": Divergence,
+    "complaint": Complaint,
+    "unsteady": Unsteady,
+}
+"""By the tables of the account file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +128,7 @@ class Judgement:
     failed: dict[str, str] = field(default_factory=dict)
     """By test id: what is wrong."""
     unjudged: list[str] = field(default_factory=list)
-    """Tests that fail without registration too, and so say nothing."""
+    """Tests that fail without registration too, or are unsteady, and so say nothing."""
 
 
 def load(path: Path, *, django: str, database: str, labels: Iterable[str]) -> Account:
@@ -130,7 +145,7 @@ def load(path: Path, *, django: str, database: str, labels: Iterable[str]) -> Ac
     """
     raw = tomllib.loads(path.read_text())
     found: list[dict[str, Any]] = []
-    for kind, cls in (("failure", Failure), ("divergence", Divergence), ("complaint", Complaint)):
+    for kind, cls in KINDS.items():
         by_test: dict[str, Any] = {}
         for entry in [_entry(cls, each) for each in raw.pop(kind, [])]:
             if entry.applies(django, database, labels):
@@ -140,7 +155,7 @@ def load(path: Path, *, django: str, database: str, labels: Iterable[str]) -> Ac
         found.append(by_test)
     if raw:
         raise AccountError(f"unknown tables {sorted(raw)}")
-    return Account(failures=found[0], divergences=found[1], complaints=found[2])
+    return Account(failures=found[0], divergences=found[1], complaints=found[2], unsteady=found[3])
 
 
 def _entry(cls: type[Entry], raw: Mapping[str, Any]) -> Any:
@@ -160,7 +175,7 @@ def judge(plain: Run, registered: Run, account: Account) -> Judgement:
     for test in sorted(plain.outcomes.keys() | registered.outcomes.keys() | registered.logs.keys() | accounted):
         before = plain.outcomes.get(test, {}).get("outcome", "missing")
         after = registered.outcomes.get(test, {"outcome": "missing"})
-        if before == "failed":
+        if before == "failed" or test in account.unsteady:
             judgement.unjudged.append(test)
         elif before == after["outcome"] == "skipped" and test not in accounted:
             continue

@@ -7,8 +7,11 @@ import sys
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.core.management import call_command
 from django.db import connection, models, transaction
+from django.db.migrations import Migration
+from django.db.models.signals import post_migrate
 
 import diffs
 from diffs.errors import CursorExpired
@@ -41,6 +44,7 @@ MIGRATE = """
 import django
 django.setup()
 from django.apps import apps
+from django.db.migrations import Migration
 from django.db.models.signals import post_migrate
 plan = {plan}
 for config in apps.get_app_configs():
@@ -48,7 +52,7 @@ for config in apps.get_app_configs():
 """
 
 
-@pytest.mark.parametrize(("plan", "refused"), [("[('a migration', False)]", True), ("[]", False)])
+@pytest.mark.parametrize(("plan", "refused"), [("[(Migration('0002_data', 'testapp'), False)]", True), ("[]", False)])
 def test_migrations_refuse_all_cursors_if_there_were_any(plan: str, refused: bool, process_env: dict[str, str]) -> None:
     question = Question.objects.create(text="Moved?")
     cursor = question.diffs.cursor
@@ -56,14 +60,11 @@ def test_migrations_refuse_all_cursors_if_there_were_any(plan: str, refused: boo
     assert is_refused(question.diffs, cursor) is refused
 
 
-def test_making_a_test_database_refuses_nobody_who_shares_the_server(django_db_blocker: Any) -> None:
-    from django.apps import apps
-    from django.db.models.signals import post_migrate
-
+def test_making_a_test_database_refuses_nobody_who_shares_the_server() -> None:
     question = Question.objects.create(text="Still?")
     cursor = question.diffs.cursor
     config = apps.get_app_config("diffs")
-    post_migrate.send(sender=config, app_config=config, using="default", plan=[("a migration", False)])
+    post_migrate.send(sender=config, app_config=config, using="default", plan=[(Migration("0002", "testapp"), False)])
     assert not is_refused(question.diffs, cursor)
 
 

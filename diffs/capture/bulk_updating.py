@@ -45,8 +45,11 @@ def bulk_update(
         fields = [model._meta.get_field(name) for name in names]
     except FieldDoesNotExist:
         fields = []
-    if not objs or not fields or not all(field.concrete and not field.many_to_many for field in fields):
-        return original(queryset, objs, names, batch_size=batch_size)
+    is_possible = all(field.concrete and not field.many_to_many for field in fields) and all(
+        isinstance(obj, models.Model) for obj in objs
+    )
+    if not objs or not fields or not is_possible:
+        return original(queryset, objs, names, batch_size=batch_size)  # which says what is wrong
     if not (registrations or tables):
         updated = original(queryset, objs, names, batch_size=batch_size)
         _forget(objs, fields, using)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import django
@@ -13,8 +12,6 @@ from django.db.models import F, Value
 from django.db.models.functions import Upper
 from django.test.utils import CaptureQueriesContext
 
-from diffs import registry
-from diffs.registration import registrations
 from tests.testapp.models import (
     Author,
     Book,
@@ -29,6 +26,8 @@ from tests.testapp.models import (
     Tag,
     Ticker,
 )
+
+from .plain import nothing_registered
 
 ON_SQLITE = connection.vendor == "sqlite"
 
@@ -240,19 +239,6 @@ TABLE = [
     ),
     Added("delete() of targets", tagged, lambda _: Tag.objects.all().delete(), 4, 1, MANY),
 ]
-
-
-@contextlib.contextmanager
-def nothing_registered() -> Iterator[None]:
-    """Django as it is without this package."""
-    found = list(registrations())
-    for registration in found:
-        registry.unregister(registration.model)
-    try:
-        yield
-    finally:
-        for registration in found:
-            registry.enter(registration)
 
 
 def queries(row: Added, size: int) -> list[str]:

@@ -52,7 +52,7 @@ def must_be_read(field: AnyField, value: Any, using: str) -> bool:
         return True
     target = concrete(field)
     if _prepares_itself(type(target)):  # type: ignore[arg-type]
-        return True
+        return not field.primary_key  # by which the row would be looked for
     if hasattr(target, "base_field"):
         return not isinstance(_innermost(target), _KEPT_IN_ARRAYS)
     if not isinstance(target, models.DecimalField | models.FloatField):

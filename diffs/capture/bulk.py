@@ -155,13 +155,15 @@ class Writing(NamedTuple):
         return made
 
     def _read_back(self, written: dict[Any, dict[AnyField, Any]]) -> None:
+        # By a primary key the row is found: it is known.
+        keys = self.model._meta.pk_fields
         unknown: dict[str, AnyField] = {}
         pks = []
         for pk, columns in written.items():
             missing = [
                 field
                 for field, value in columns.items()
-                if value is DEFERRED or field.generated or values.must_be_read(field, value, self.using)
+                if value is DEFERRED or (field not in keys and self._must_be_read(field, value))
             ]
             if missing:
                 pks.append(pk)
@@ -175,6 +177,9 @@ class Writing(NamedTuple):
                 columns.update((field, found[pk][name]) for name, field in unknown.items() if field in columns)
             else:
                 del written[pk]
+
+    def _must_be_read(self, field: AnyField, value: Any) -> bool:
+        return bool(field.generated) or values.must_be_read(field, value, self.using)
 
     def _entries(self, registration: Registration, known: Known, columns: Values) -> list[Entry]:
         row = known.row

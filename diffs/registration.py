@@ -213,12 +213,21 @@ def add(registration: Registration) -> None:
     """Enter a registration."""
     _registrations[registration.model] = registration
     _labels[registration.label] = registration
+    _forget_fields()
 
 
 def remove(registration: Registration) -> None:
     """Take a registration out."""
     del _registrations[registration.model]
     del _labels[registration.label]
+    _forget_fields()
+
+
+def _forget_fields() -> None:
+    """What a model's children may show depends on its registration."""
+    for registration in _registrations.values():
+        for name in ("fields", "many_to_many"):
+            registration.__dict__.pop(name, None)
 
 
 def window_of(label: str) -> int:

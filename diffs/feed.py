@@ -360,6 +360,8 @@ def feed_of(subject: models.Model | type[models.Model]) -> Feed:
 def snapshot(model: type[M], pk: Any) -> tuple[M, str]:
     """An object, and a cursor taken before it was read: no change falls between.
 
+    In a transaction that sees the database as of its first query (REPEATABLE READ), call it before that query.
+
     Args:
         model: a registered model.
         pk: the object's primary key.

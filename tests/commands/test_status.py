@@ -163,7 +163,7 @@ INFO: list[tuple[dict[str, Any], list[tuple[str, str, str]]]] = [
         [
             (
                 "compact",
-                "zset-max-listpack-value is 64: a feed with a longer diff takes about three times the memory.",
+                "zset-max-listpack-value is 64: a feed with a longer diff takes much more memory.",
                 COMPACT,
             )
         ],
@@ -173,7 +173,7 @@ INFO: list[tuple[dict[str, Any], list[tuple[str, str, str]]]] = [
         [
             (
                 "compact",
-                "zset-max-listpack-value is 127: a feed with a longer diff takes about three times the memory.",
+                "zset-max-listpack-value is 127: a feed with a longer diff takes much more memory.",
                 COMPACT,
             )
         ],

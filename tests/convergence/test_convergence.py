@@ -67,7 +67,7 @@ def start(database: dict[str, Any], server: RedisServer) -> Iterator[Callable[..
         yield start
 
 
-def test_a_client_that_only_pulls_ends_with_the_rows_that_several_processes_wrote(
+def test_p7_a_client_that_only_pulls_ends_with_the_rows_that_several_processes_wrote(
     start: Callable[..., subprocess.Popen[str]],
 ) -> None:
     assert start("-m", "django", "migrate", "--verbosity", "0").wait(SECONDS) == 0

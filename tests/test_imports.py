@@ -25,7 +25,7 @@ FLOORS = (
     {"feed", "capture"},
     {"registry"},
     {"http"},
-    {"apps", "checks", "management", "middleware", "pytest_plugin", "templatetags", "testing", "__init__"},
+    {"apps", "checks", "management", "middleware", "models", "pytest_plugin", "templatetags", "testing", "__init__"},
 )
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 PURE = FLOORS[0] | FLOORS[1]

@@ -45,7 +45,7 @@ from django.conf import settings
 settings.configure()
 from diffs.store.embedded import ensure_server
 ensure_server(sys.argv[1])
-print(os.fork(), flush=True)
+os.write(1, b"%d\\n" % os.fork())  # in one piece, as two processes share the pipe
 sys.stdin.read()
 """
 

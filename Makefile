@@ -18,7 +18,7 @@ on_postgresql := DIFFS_TEST_DATABASE=postgresql
 on_other_servers := DIFFS_TEST_SERVERS=redis62,redis $(if $(REQUIRE_ALL_SERVERS),DIFFS_REQUIRE_ALL=1)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test store-tests django-tests coverage lint bench clean FORCE
+.PHONY: help demo test soak store-tests django-tests coverage lint bench clean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,8 +33,12 @@ test: $(VENV)/.ready-dev ## run all tests on SQLite, then those about the databa
 store-tests: $(VENV)/.ready-dev ## run the tests of the store on Redis 6.2 and on the system's Redis
 	$(on_other_servers) $(pytest) -m store $(ARGS)
 
+soak: $(VENV)/.ready-dev ## try many thousands of histories of readers, writers, clocks and lost data
+	DIFFS_TEST_HISTORIES=20000 $(run) -m pytest tests/store/test_histories.py $(ARGS)
+
 django-tests: $(VENV)/.ready-dev ## run Django's own tests with every model registered
 	$(run) tests/django_suite/run.py $(ARGS)
+	$(run) tests/django_suite/run.py --database postgresql $(ARGS)
 
 coverage: $(VENV)/.ready-dev ## run all of the project's tests and measure package and tests
 	$(run) -m coverage erase

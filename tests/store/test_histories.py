@@ -7,6 +7,7 @@ failovers to an older copy, pruning, changed windows and expiry. Time is the tes
 from __future__ import annotations
 
 import dataclasses
+import os
 
 import hypothesis
 import pytest
@@ -227,7 +228,7 @@ def test_p4_no_history_makes_a_reader_skip_a_diff_or_miss_that_one_was_lost(clie
 
 @pytest.mark.slow
 def test_p4_no_long_history_does_so_either(client: redis.Redis) -> None:
-    run(client, max_examples=4000, steps=40)
+    run(client, max_examples=int(os.environ.get("DIFFS_TEST_HISTORIES", "1000")), steps=40)
 
 
 def run(client: redis.Redis, max_examples: int, steps: int) -> None:

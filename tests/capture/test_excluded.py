@@ -10,6 +10,7 @@ from django.db import transaction
 from django.db.models import F, Value
 from django.db.models.functions import Concat
 
+from diffs.registration import require
 from diffs.testing import registered
 from tests.servers import RedisServer
 from tests.testapp.models import Choice, Letter, Notice, Place, Question, Rectangle, Restaurant, Score
@@ -200,6 +201,11 @@ def test_p8_what_the_parents_table_keeps_back_its_children_dont_show(
     stored = everything_stored(redis_server)
     assert b"Why?" in stored
     assert SECRET.encode() not in stored
+
+
+def test_a_child_that_names_the_field_itself_shows_what_its_parents_table_keeps_back() -> None:
+    with registered(Place, exclude=["name"]), registered(Restaurant, fields=["name"]):
+        assert [field.name for field in require(Restaurant).fields] == ["name"]
 
 
 def test_p8_what_the_hook_puts_in_is_its_authors_responsibility(recording: Recording) -> None:

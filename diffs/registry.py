@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar, overload
 
 from django.apps import apps
@@ -115,6 +115,8 @@ def unregister(model: type[models.Model]) -> None:
         RegistrationError: the model is not registered.
     """
     if model in _abstract:
+        for inherited in [each for each in registrations() if each.inherited and _abstract_base(each.model) is model]:
+            unregister(inherited.model)
         del _abstract[model]
         return
     registration = find(model)
@@ -154,21 +156,40 @@ def _register(model: type[M], options: Options) -> type[M]:
     if not (isinstance(model, type) and issubclass(model, models.Model)):
         raise RegistrationError(f"register() takes a model, not {model!r}.")
     if model._meta.abstract:
-        _abstract[model] = options
-        return model
+        return _register_abstract(model, options)
     _check_model(model)
     present = find(model)
     if present is not None:
         if not present.inherited:
-            raise RegistrationError(f"{model._meta.label} is registered already: once, with all options.")
+            raise _twice(model._meta.label)
         unregister(model)
     enter(Registration(model, options))
     return model
 
 
+def _register_abstract(model: type[M], options: Options) -> type[M]:
+    if model in _abstract:
+        raise _twice(model.__name__)
+    _abstract[model] = options
+    for subclass in _subclasses(model):
+        if find(subclass) is None:
+            _inherit(subclass)
+    return model
+
+
+def _twice(name: str) -> RegistrationError:
+    return RegistrationError(f"{name} is registered already: once, with all options.")
+
+
+def _subclasses(model: type[models.Model]) -> Iterator[type[models.Model]]:
+    for subclass in model.__subclasses__():
+        yield subclass
+        yield from _subclasses(subclass)
+
+
 def _register_label(label: str, options: Options) -> Any:
     app_label, _, name = label.partition(".")
-    if not name:
+    if not app_label or not name or "." in name:
         raise RegistrationError(f"{label!r} is no label of a model: write 'app.Model'.")
     if apps.models_ready:
         try:
@@ -247,18 +268,25 @@ def _is_rule(permission: Any) -> bool:
 
 
 def _prepared(sender: type[models.Model], **_: Any) -> None:
-    """A class has been defined: it may inherit options, or be a proxy of a registered model."""
-    meta = sender._meta
-    if meta.apps is not apps or meta.abstract or meta.swapped:
+    """A class has been defined: it may be a proxy of a registered model, or inherit options."""
+    if sender._meta.proxy and sender._meta.apps is apps and find(sender) is not None:
+        wiring.connect_proxy(sender)
+    _inherit(sender)
+
+
+def _inherit(model: type[models.Model]) -> None:
+    """Register a model by the options of its abstract base, if it has one that is registered."""
+    meta = model._meta
+    if meta.apps is not apps or meta.abstract or meta.swapped or meta.proxy:
         return
-    if meta.proxy:
-        if find(sender) is not None:
-            wiring.connect_proxy(sender)
-        return
-    for base in sender.__mro__[1:]:
-        if base in _abstract:
-            enter(Registration(sender, _abstract[base], inherited=True))
-            return
+    base = _abstract_base(model)
+    if base is not None:
+        enter(Registration(model, _abstract[base], inherited=True))
+
+
+def _abstract_base(model: type[models.Model]) -> type[models.Model] | None:
+    """The nearest of a model's abstract bases that are registered."""
+    return next((base for base in model.__mro__[1:] if base in _abstract), None)
 
 
 class_prepared.connect(_prepared, dispatch_uid="diffs.registry")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from django.db import models
 from django.db.models.query import QuerySet
@@ -21,7 +22,8 @@ from .transaction import patch_commits
 
 Undo = Callable[[], None]
 
-_OURS = "_diffs_original"
+# By our hooks what they stand for.
+_originals: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
 
 _undo_patches: list[Undo] = []
 _hooked: dict[type[models.Model], list[Undo]] = {}
@@ -89,13 +91,12 @@ def _hook(model: AnyModel, registration: Registration) -> None:
 
 def _original(function: Any) -> Any:
     """What stands behind a hook of ours: hooks of a class and its bases must not be stacked."""
-    return getattr(function, _OURS, function)
+    return _originals.get(getattr(function, "__func__", function), function)
 
 
 def _set(model: type[models.Model], name: str, hook: Any) -> Undo:
     had = model.__dict__.get(name)
-    original = _original(getattr(model, name))
-    setattr(hook.__func__ if isinstance(hook, classmethod) else hook, _OURS, original)
+    _originals[getattr(hook, "__func__", hook)] = _original(getattr(model, name))
     setattr(model, name, hook)
 
     def undo() -> None:

@@ -215,8 +215,10 @@ def test_p4_when_only_the_epoch_was_lost_the_rest_of_meta_is_not_believed(store:
     add(store, 1)
     cursor = read_all(store).cursor
     clock.advance(1)
+    store.client.hset(store.keys.meta(feed().name.shard), "clock", 2**52)
     store.client.hdel(store.keys.meta(feed().name.shard), "epoch")
     add(store, 2)
+    assert positions(read_all(store)) == [clock.time + 1]
     assert refusal(store, cursor) == "reset"
     assert numbers(read_all(store)) == [2]
 
@@ -250,6 +252,15 @@ def test_p4_cursor_survives_a_clock_that_steps_back(store: Store, clock: Clock) 
     assert after(store, cursor) == Page([], cursor, False)
     add(store, 2)
     assert numbers(after(store, cursor)) == [2]
+
+
+def test_p4_clock_that_steps_back_revives_no_cursor_whose_diffs_were_trimmed(store: Store, clock: Clock) -> None:
+    cursor = cursor_now(store)
+    add(store, 1)
+    clock.advance(3601)
+    add(store, 2)
+    clock.advance(-3000)
+    assert refusal(store, cursor) == "window"
 
 
 def test_p4_grown_window_refuses_cursors_from_before(store: Store) -> None:

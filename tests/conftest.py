@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,9 @@ hypothesis.settings.load_profile("tests")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A run in the background begins so, and the processes that tests send Ctrl-C to would inherit it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if "DIFFS_TEST_SERVERS" in os.environ and (unknown := set(server_kinds()) - set(KINDS)):
         raise pytest.UsageError(f"DIFFS_TEST_SERVERS knows {', '.join(KINDS)}, not {', '.join(sorted(unknown))}.")
     is_worker = hasattr(config, "workerinput")

@@ -103,9 +103,10 @@ class Store:
             self._outage.begin(error.__cause__ or error, Floors(feeds))
             return
         refused = Floors()
+        refusal: Exception | None = None
         for batch, reply in zip(batches, replies, strict=True):
             if isinstance(reply, Exception):
-                self._log_refusal(reply)
+                refusal = reply
                 refused.add(Floors(feed for feed, _ in batch))
             elif len(reply) > 2:
                 wrong = [batch[int(number) - 1][0] for number in reply[2:]]
@@ -114,16 +115,23 @@ class Store:
             elif self._refusing:
                 self._refusing = False
                 logger.warning("Redis takes diffs again.")
-        if refused:
-            self.raise_floors(refused)
+        # A server that takes no floors either, such as a replica, is away: that has a line of its own in the log.
+        if refused and self.raise_floors(refused) and refusal is not None:
+            self._log_refusal(refusal)
 
-    def raise_floors(self, floors: Floors) -> None:
-        """Refuse all cursors handed out before, now or as soon as the server is back; never raises for the server."""
+    def raise_floors(self, floors: Floors) -> bool:
+        """Refuse all cursors handed out before; never raises for the server.
+
+        Returns:
+            Whether they are refused now; if not, they are as soon as the server is back.
+        """
         try:
             self._outage.check()
             self._repair(floors)
         except StoreUnavailable as error:
             self._outage.begin(error.__cause__ or error, floors)
+            return False
+        return True
 
     def clear(self, feed: FeedRef) -> None:
         """Refuse all cursors of a feed, and remove its diffs.

@@ -2,7 +2,7 @@
 --
 -- KEYS[2...]  the feeds' sorted sets
 -- ARGV[3...]  for each feed: model, window in microseconds, number of members, members
--- RETURNS     epoch, clock, then the numbers (from 1) of the feeds whose key could not be written
+-- RETURNS     epoch, clock, then the numbers (from 1) of the feeds whose key is no sorted set
 --
 -- Each member gets a timestamp of its own. A member that is there already keeps the one it has, so that a repeated
 -- call adds nothing. An append trims its feed, and a feed that nothing is appended to expires as a whole.
@@ -44,7 +44,13 @@ for feed = 2, #KEYS do
     end
     position = math.min(position + CHUNK, last + 1)
     local added = redis.pcall('ZADD', key, 'NX', unpack(arguments))
-    failed = failed or type(added) == 'table'
+    if type(added) == 'table' then
+      -- Another error than that of a key of another type is no matter of this feed alone.
+      if not string.find(tostring(added.err), 'WRONGTYPE', 1, true) then
+        return added
+      end
+      failed = true
+    end
   end
   if failed then
     reply[#reply + 1] = tostring(feed - 1)

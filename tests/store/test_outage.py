@@ -1,0 +1,464 @@
+"""P6: while Redis is refused, hung, full or read-only nobody waits, and what was missed refuses old cursors later."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from diffs.errors import StoreUnavailable
+from diffs.store import Entry, FeedRef, Floors, Read, Store, Upkeep, batch, outage
+from tests.servers import RedisServer
+
+from .feeds import WINDOW, add, cursor_now, feed, member, neighbours, numbers, read_all, refusal
+from .processes import ENVIRONMENT, wait_for
+
+pytestmark = pytest.mark.store
+
+AWAY = "Redis is away ({}): changes are saved but get no diffs; old cursors will be refused."
+BACK = "Redis is back."
+
+
+@pytest.fixture
+def own_server(store_server: RedisServer) -> Iterator[RedisServer]:
+    """A server of each kind that the test may stop, freeze and fill."""
+    with RedisServer(store_server.kind) as own:
+        yield own
+
+
+@pytest.fixture
+def store(own_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    monkeypatch.setattr(outage, "FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(outage, "LONGEST_PAUSE", 0.2)
+    made = Store(connect(own_server), "diffs")
+    yield made
+    made.close()
+
+
+def connect(server: RedisServer) -> redis.Redis:
+    """A client as the settings make it, but less patient."""
+    return redis.Redis(**server.options, socket_timeout=0.3, socket_connect_timeout=0.3, retry=Retry(NoBackoff(), 0))
+
+
+def is_back(store: Store) -> bool:
+    try:
+        store.check()
+    except StoreUnavailable:
+        return False
+    return True
+
+
+def recovery_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "diffs-outage"]
+
+
+def seconds_of_appends(store: Store, count: int) -> float:
+    begin = time.monotonic()
+    for number in range(count):
+        add(store, number)
+    return time.monotonic() - begin
+
+
+def test_p6_thousand_appends_to_a_hung_server_wait_once(
+    store: Store, own_server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, other = neighbours(2)
+    cursors = [cursor_now(store, of) for of in (one, other)]
+    own_server.pause()
+    assert seconds_of_appends(store, 1000) < 5
+    assert caplog.messages == [AWAY.format("TimeoutError")]
+    own_server.resume()
+    wait_for(lambda: is_back(store))
+    assert caplog.messages == [AWAY.format("TimeoutError"), BACK]
+    # The first of the two is feed(), which missed the appends.
+    assert [refusal(store, cursor, of) for cursor, of in zip(cursors, (one, other), strict=True)] == ["reset", None]
+    add(store, 5000)
+    assert numbers(read_all(store)) == [5000]
+    wait_for(lambda: not recovery_threads())
+
+
+def test_p6_thousand_appends_to_a_server_that_refuses_connections_do_not_wait(
+    store: Store, own_server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    cursor = cursor_now(store)
+    own_server.kill()
+    assert seconds_of_appends(store, 1000) < 5
+    assert caplog.messages == [AWAY.format("ConnectionError")]
+    own_server.restart()
+    wait_for(lambda: is_back(store))
+    assert refusal(store, cursor) == "reset"
+    add(store, 5000)
+    assert numbers(read_all(store)) == [5000]
+    assert caplog.messages == [AWAY.format("ConnectionError"), BACK]
+    wait_for(lambda: not recovery_threads())
+
+
+def test_p6_each_outage_has_its_own_lines(
+    store: Store, own_server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(3):
+        own_server.pause()
+        seconds_of_appends(store, 10)
+        own_server.resume()
+        wait_for(lambda: is_back(store))
+    assert caplog.messages == [AWAY.format("TimeoutError"), BACK] * 3
+
+
+def test_p6_whatever_was_missed_in_an_outage_is_refused_by_feed_model_or_everything(
+    store: Store, own_server: RedisServer
+) -> None:
+    names = ("polls.question:1", "polls.question:2", "polls.choice:1", "polls.choice", "polls.vote:1")
+    cursors = {name: cursor_now(store, feed(name)) for name in names}
+    own_server.pause()
+    add(store, 1)
+    store.raise_floors(Floors(models=["polls.choice"]))
+    own_server.resume()
+    wait_for(lambda: is_back(store))
+    refused = [name for name in names if refusal(store, cursors[name], feed(name))]
+    assert refused == ["polls.question:1", "polls.choice:1", "polls.choice"]
+    own_server.pause()
+    add(store, 1)
+    store.raise_floors(Floors(everything=True))
+    own_server.resume()
+    wait_for(lambda: is_back(store))
+    assert refusal(store, cursors["polls.vote:1"], feed("polls.vote:1")) == "reset"
+
+
+def test_p6_reading_while_away_is_an_error_at_once_that_says_when_to_come_back(
+    store: Store, own_server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    own_server.pause()
+    requests: list[Any] = [
+        lambda: read_all(store),
+        lambda: store.count(Read(feed=feed())),
+        lambda: store.clear(feed()),
+        lambda: list(Upkeep(store).feeds()),
+        lambda: Upkeep(store).survey([feed().name]),
+    ]
+    begin = time.monotonic()
+    for request in requests * 50:
+        with pytest.raises(StoreUnavailable) as caught:
+            request()
+        assert 1 <= caught.value.retry_after <= outage.LONGEST_PAUSE + 1
+    assert time.monotonic() - begin < 5
+    assert caplog.messages == [AWAY.format("TimeoutError")]
+    own_server.resume()
+    wait_for(lambda: is_back(store))
+    assert read_all(store).stored == []
+
+
+def test_p6_full_server_refuses_diffs_and_old_cursors_at_once(
+    store: Store, own_server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    add(store, 1)
+    fill(own_server)
+    cursor = cursor_now(store)
+    assert seconds_of_appends(store, 200) < 5
+    assert refusal(store, cursor) == "reset"
+    assert [message.partition("(")[0] for message in caplog.messages] == ["Redis takes no diffs "]
+    fill(own_server, limit="0")
+    cursor = cursor_now(store)
+    add(store, 5000)
+    assert numbers(store.read_one(Read(feed=feed(), cursor=cursor, limit=9))) == [5000]
+    assert caplog.messages[1:] == ["Redis takes diffs again."]
+    assert recovery_threads() == []
+
+
+def fill(server: RedisServer, limit: str = "1") -> None:
+    server.cli("CONFIG", "SET", "maxmemory", limit)
+    if limit != "0":
+        with pytest.raises(redis.ResponseError, match="OOM|maxmemory"):
+            server.cli("SET", "key", "value")
+
+
+def test_p6_full_server_does_all_that_takes_nothing(store: Store, own_server: RedisServer) -> None:
+    one, other = neighbours(2)
+    store.append(Entry(of, member(number)) for of in (one, other) for number in range(10))
+    cursor = cursor_now(store, one)
+    fill(own_server)
+    assert numbers(read_all(store, one)) == list(range(10))
+    store.clear(one)
+    assert refusal(store, cursor, one) == "reset"
+    # The model's window grows, and then the epoch goes: both have to be written down.
+    assert refusal(store, cursor_now(store, other), other._replace(window=2 * WINDOW)) == "reset"
+    *_, pruned = Upkeep(store).prune(lambda model: (2 * WINDOW, 0))
+    assert pruned.removed == 10
+    cursor = cursor_now(store, other)
+    own_server.cli("FLUSHALL")
+    assert refusal(store, cursor, other) == "reset"
+    store.raise_floors(Floors(everything=True))
+    assert is_back(store)
+
+
+def test_p6_replica_that_may_not_be_written_is_an_outage_until_it_is_promoted(
+    store: Store, own_server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    cursor = cursor_now(store)
+    # Its master is itself, so that nothing is ever copied over what is there.
+    own_server.cli("REPLICAOF", "127.0.0.1", own_server.port)
+    assert seconds_of_appends(store, 200) < 5
+    # Redis 6.2 wraps what goes wrong in a script.
+    away = AWAY.format("ResponseError" if own_server.kind == "redis62" else "ReadOnlyError")
+    assert caplog.messages == [away]
+    own_server.cli("REPLICAOF", "NO", "ONE")
+    wait_for(lambda: is_back(store))
+    assert refusal(store, cursor) == "reset"
+    add(store, 5000)
+    assert numbers(read_all(store)) == [5000]
+    assert caplog.messages == [away, BACK]
+
+
+def test_p6_user_who_may_not_append_is_told_once_and_old_cursors_are_refused(
+    store: Store, own_server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    cursor = cursor_now(store)
+    own_server.cli("ACL", "SETUSER", "default", "-zadd")
+    seconds_of_appends(store, 50)
+    assert refusal(store, cursor) == "reset"
+    assert [message.partition("(")[0] for message in caplog.messages] == ["Redis takes no diffs "]
+    own_server.cli("ACL", "SETUSER", "default", "+zadd")
+    add(store, 5000)
+    assert numbers(read_all(store)) == [5000]
+    assert caplog.messages[1:] == ["Redis takes diffs again."]
+
+
+def test_p6_nothing_is_appended_before_the_floors_are_raised(
+    store: Store, own_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outage, "FIRST_PAUSE", 600)
+    cursor = cursor_now(store)
+    own_server.kill()
+    add(store, 1)
+    own_server.restart()
+    # The server is there, but this process hasn't raised its floors yet.
+    add(store, 2)
+    other = Store(connect(own_server), "diffs")
+    assert read_all(other).stored == []
+    store.close()
+    assert refusal(other, cursor) == "reset"
+    other.close()
+
+
+def test_p6_closing_tries_once_more_to_raise_the_floors(
+    store: Store, own_server: RedisServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(outage, "FIRST_PAUSE", 600)
+    cursor = cursor_now(store)
+    own_server.pause()
+    add(store, 1)
+    own_server.resume()
+    store.close()
+    other = Store(connect(own_server), "diffs")
+    assert refusal(other, cursor) == "reset"
+    other.close()
+    assert caplog.messages == [AWAY.format("TimeoutError"), BACK]
+    wait_for(lambda: not recovery_threads())
+
+
+def test_p6_closing_while_redis_is_still_away_is_quick_and_quiet(
+    store: Store, own_server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    own_server.pause()
+    add(store, 1)
+    begin = time.monotonic()
+    store.close()
+    assert time.monotonic() - begin < 5
+    add(store, 2)
+    assert caplog.messages == [AWAY.format("TimeoutError")]
+    wait_for(lambda: not recovery_threads())
+
+
+MISSING = """
+import sys
+import redis
+from diffs.keys import parse_feed
+from diffs.store import Entry, FeedRef, Store, outage
+outage.FIRST_PAUSE = 600
+store = Store(redis.Redis(unix_socket_path=sys.argv[1], socket_timeout=0.3, retry=None), "diffs")
+store.append([Entry(FeedRef(parse_feed("polls.question:1"), 3600 * 10**6), b"missed")])
+print("missed", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_p6_process_that_ends_after_an_outage_raises_its_floors_first(store: Store, own_server: RedisServer) -> None:
+    cursor = cursor_now(store)
+    own_server.pause()
+    with missing_process(own_server) as process:
+        own_server.resume()
+        assert refusal(store, cursor) is None
+        process.communicate(b"\n")
+    assert process.returncode == 0
+    assert refusal(store, cursor) == "reset"
+
+
+def test_p6_process_that_ends_in_an_outage_is_not_kept(own_server: RedisServer) -> None:
+    own_server.pause()
+    with missing_process(own_server) as process:
+        begin = time.monotonic()
+        process.communicate(b"\n")
+        assert process.returncode == 0
+        assert time.monotonic() - begin < 5
+
+
+def missing_process(server: RedisServer) -> subprocess.Popen[bytes]:
+    """Another process that has missed a write, and ends when it is told to."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", MISSING, str(server.socket)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=ENVIRONMENT,
+    )
+    assert process.stdout
+    assert process.stdout.readline() == b"missed\n"
+    return process
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_p6_child_that_was_forked_in_an_outage_asks_the_server_itself(
+    store: Store, own_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outage, "FIRST_PAUSE", 600)
+    feeds = [feed("polls.question:1"), feed("polls.question:2")]
+    cursors = [cursor_now(store, one) for one in feeds]
+    own_server.pause()
+    add(store, 1, to=feeds[0])
+    own_server.resume()
+    child = os.fork()
+    if not child:
+        status = 1
+        try:
+            # Its parent's outage is not its own: this neither waits nor is refused.
+            add(store, 2, to=feeds[1])
+            status = 0 if numbers(store.read_one(Read(feed=feeds[1], cursor=cursors[1], limit=9))) == [2] else 2
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert not is_back(store)
+    store.close()
+    other = Store(connect(own_server), "diffs")
+    assert [refusal(other, cursor, one) for cursor, one in zip(cursors, feeds, strict=True)] == ["reset", None]
+    other.close()
+
+
+def test_p6_change_that_is_missed_while_floors_are_raised_is_not_forgotten(caplog: pytest.LogCaptureFixture) -> None:
+    repaired: list[Floors] = []
+
+    def repair(floors: Floors) -> None:
+        repaired.append(floors)
+        if len(repaired) == 1:
+            watched.begin(StoreUnavailable("again"), Floors(models=["polls.choice"]))
+
+    watched = outage.Outage(repair)
+    watched.begin(redis.TimeoutError(), Floors(models=["polls.question"]))
+    wait_for(lambda: not recovery_threads())
+    watched.check()
+    assert [floors.models for floors in repaired] == [{"polls.question"}, {"polls.choice"}]
+    assert caplog.messages == [AWAY.format("TimeoutError"), BACK]
+
+
+def test_p6_error_that_nobody_foresaw_does_not_end_the_recovery(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(outage, "FIRST_PAUSE", 0.01)
+    errors = [RuntimeError("unforeseen"), StoreUnavailable("foreseen")]
+    repaired = []
+
+    def repair(floors: Floors) -> None:
+        if errors:
+            raise errors.pop(0)
+        repaired.append(floors.models)
+
+    watched = outage.Outage(repair)
+    watched.begin(redis.TimeoutError(), Floors(models=["polls.question"]))
+    wait_for(lambda: not recovery_threads())
+    assert repaired == [{"polls.question"}]
+    assert caplog.messages == [
+        AWAY.format("TimeoutError"),
+        "Floors could not be raised; this is tried again.",
+        BACK,
+    ]
+
+
+def test_p6_pauses_grow_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+
+    class Closed(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            pauses.append(timeout or 0)
+            return len(pauses) > 6
+
+    def repair(floors: Floors) -> None:
+        raise StoreUnavailable("still away")
+
+    watched = outage.Outage(repair)
+    watched._closed = Closed()
+    watched.begin(redis.TimeoutError())
+    wait_for(lambda: not recovery_threads())
+    assert pauses == [0.5, 1.0, 2.0, 4.0, 5.0, 5.0, 5.0]
+
+
+def test_p6_where_no_thread_can_be_had_floors_wait_for_the_end(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    repaired = []
+    watched = outage.Outage(lambda floors: repaired.append(floors.models))
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        watched.begin(redis.TimeoutError(), Floors(models=["polls.question"]))
+    watched.check()
+    watched.close()
+    assert repaired == [{"polls.question"}]
+    assert caplog.messages == [BACK]
+
+
+def many_feeds(count: int, model: str = "polls.question") -> list[FeedRef]:
+    return [feed(f"{model}:{pk}") for pk in range(count)]
+
+
+def test_p6_what_is_remembered_in_an_outage_is_bounded() -> None:
+    floors = Floors(many_feeds(batch.MAX_FEEDS))
+    assert (len(floors.feeds), floors.models, floors.everything) == (batch.MAX_FEEDS, set(), False)
+    floors.add(Floors([feed("polls.choice:1")]))
+    assert (floors.feeds, floors.models, floors.everything) == ({}, {"polls.question", "polls.choice"}, False)
+    floors.add(Floors(models=[f"shop.model{number}" for number in range(batch.MAX_MODELS - 2)]))
+    assert (len(floors.models), floors.everything) == (batch.MAX_MODELS, False)
+    floors.add(Floors([feed("polls.choice:2")], ["shop.another"]))
+    assert (floors.feeds, floors.models, floors.everything) == ({}, set(), True)
+    floors.add(Floors(many_feeds(5), ["polls.choice"]))
+    assert (floors.feeds, floors.models, floors.everything) == ({}, set(), True)
+
+
+@pytest.mark.parametrize(
+    ("floors", "is_something", "text"),
+    [
+        (Floors(), False, "<Floors: 0 feeds, 0 models>"),
+        (Floors([feed()], ["a.b", "c.d"]), True, "<Floors: 1 feeds, 2 models>"),
+        (Floors([feed()], everything=True), True, "<Floors: everything>"),
+        (Floors(many_feeds(batch.MAX_FEEDS + 1)), True, "<Floors: 0 feeds, 1 models>"),
+    ],
+)
+def test_floors_say_what_they_hold(floors: Floors, is_something: bool, text: str) -> None:
+    assert (bool(floors), repr(floors)) == (is_something, text)
+
+
+def test_floors_of_ten_thousand_feeds_are_raised_in_one_trip(store: Store) -> None:
+    feeds = many_feeds(batch.MAX_FEEDS)
+    begin = time.monotonic()
+    store.raise_floors(Floors(feeds))
+    assert time.monotonic() - begin < 5
+    assert is_back(store)
+    assert store.client.exists(*(store.keys.floor(one.name) for one in feeds)) == batch.MAX_FEEDS

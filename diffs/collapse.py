@@ -18,16 +18,18 @@ def collapse(diffs: Iterable[Diff]) -> list[Diff]:
     Args:
         diffs: in the order of their feed.
     """
-    folded: dict[tuple[str, str], Diff | None] = {}
+    folded: dict[tuple[str, str], tuple[bool, Diff | None]] = {}
     for diff in diffs:
         key = (diff.model, json.dumps(diff.pk))
-        folded[key] = _fold(folded.pop(key, None), diff)
-    return [diff for diff in folded.values() if diff is not None]
+        was_there, before = folded.pop(key, (diff.action != CREATE, None))
+        folded[key] = was_there, _fold(was_there, before, diff)
+    return [diff for _, diff in folded.values() if diff is not None]
 
 
-def _fold(before: Diff | None, diff: Diff) -> Diff | None:
+def _fold(was_there: bool, before: Diff | None, diff: Diff) -> Diff | None:
+    """One diff of two; ``None`` where the object neither was there nor is."""
+    if diff.action == DELETE:
+        return diff if was_there else None
     if before is None or diff.action == CREATE:
         return diff
-    if diff.action == DELETE:
-        return None if before.action == CREATE else diff
     return dataclasses.replace(diff, action=before.action, data={**before.data, **diff.data})

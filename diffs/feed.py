@@ -77,9 +77,8 @@ class Feed:
         if isinstance(index, slice):
             return self._slice(index)
         index = operator.index(index)
-        if abs(index) > sys.maxsize:
-            raise IndexError("The feed has no such diff.")
-        found = self._ask("desc", ~index, 1) if index < 0 else self._ask("asc", index, 1)
+        mode, offset = ("desc", ~index) if index < 0 else ("asc", index)
+        found = self._ask(mode, offset, 1) if offset < sys.maxsize else []
         if not found:
             raise IndexError("The feed has no such diff.")
         return found[0]
@@ -164,22 +163,18 @@ class Feed:
         await sync_to_async(self.clear, thread_sensitive=False)()
 
     def _narrowed(self, **bounds: Any) -> Feed:
-        lower = max(filter(None, (self._read.lower, bounds.get("lower"))), default=None)
-        upper = min(filter(None, (self._read.upper, bounds.get("upper"))), default=None)
+        lowers = [bound for bound in (self._read.lower, bounds.get("lower")) if bound is not None]
+        uppers = [max(bound, 0) for bound in (self._read.upper, bounds.get("upper")) if bound is not None]
+        lower, upper = max(lowers, default=None), min(uppers, default=None)
         return Feed(dataclasses.replace(self._read, **{**bounds, "lower": lower, "upper": upper}))
 
     def _slice(self, index: slice) -> list[Diff]:
-        start, stop, step = index.start, index.stop, index.step
-        if step is not None and step != 1:
-            return self._fetch()[index]
-        if start is not None and start < 0 and stop is None:
+        start, stop, step = index.start or 0, index.stop, 1 if index.step is None else index.step
+        if step == 1 and start < 0 and stop is None and start >= -PAGE:
             return self._ask("desc", 0, -start)[::-1]
-        if (start is not None and start < 0) or (stop is not None and stop < 0):
-            return self._fetch()[index]
-        start = start or 0
-        if stop is None:
-            return self._fetch()[start:]
-        return self._ask("asc", start, stop - start) if stop > start else []
+        if step == 1 and stop is not None and 0 <= start < stop <= min(start + PAGE, sys.maxsize):
+            return self._ask("asc", start, stop - start)
+        return self._fetch()[index]
 
     def _ask(self, mode: Any, offset: int, limit: int) -> list[Diff]:
         page = get_store().read_one(dataclasses.replace(self._read, mode=mode, offset=offset, limit=limit))

@@ -28,7 +28,7 @@ def test_text_needs_no_quoting_in_a_url(cursor: Cursor) -> None:
     assert re.fullmatch(r"[A-Za-z0-9_-]+", str(cursor))
 
 
-@given(st.text() | st.from_regex(r"[0-9a-zA-Z]{6,9}[_-][0-9a-fA-FxX]{0,15}\n?"))
+@given(st.text() | CURSORS.map(str) | st.from_regex(r"[0-9a-zA-Z]{6,9}[_-][0-9a-fA-FxX]{0,15}\n?"))
 def test_text_that_is_a_cursor_is_the_only_one_of_that_cursor(text: str) -> None:
     try:
         cursor = parse(text)

@@ -146,6 +146,7 @@ def test_imports_are_found_wherever_they_stand(tmp_path: Path, monkeypatch: pyte
         ("store.outage", 7, "diffs.Feed"),
         ("store.outage", 9, "diffs.errors"),
     ]
+    assert str(found[0]) == "store.outage:1 imports os"
     rooms = {one.target: target_room(one) for one in found}
     assert (rooms["diffs.Feed"], rooms["diffs.store.batch"], rooms["os"]) == ("__init__", "store", None)
     assert module_name(tmp_path / "store" / "__init__.py") == "store"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import os
+import subprocess
 import sys
 import traceback
 from collections.abc import Iterator
@@ -13,13 +14,15 @@ import pytest
 import redis
 
 from diffs.errors import ConfigurationError, CursorExpired, StoreUnavailable
-from diffs.store import Entry, Floors, Read, Store, Upkeep, close_store, get_store
+from diffs.store import Floors, Read, Store, Upkeep, close_store, get_store
 from diffs.store import connection as connection_module
+from diffs.store import store as store_module
 from diffs.store.connection import CONNECT_TIMEOUT, SOCKET_TIMEOUT, connect
 from tests.servers import RedisServer, TlsProxy
 
 from .conftest import DIALECTS
-from .feeds import WINDOW, add, cursor_now, feed, member, numbers, read_all
+from .feeds import WINDOW, add, cursor_now, feed, numbers, read_all
+from .processes import ENVIRONMENT
 
 PASSWORD = "correct horse battery staple"
 
@@ -271,20 +274,47 @@ def test_unusable_settings_are_told_at_every_use(settings: Any) -> None:
             get_store()
 
 
+FORKING = """
+import os, sys
+import django.conf
+django.conf.settings.configure(DIFFS_SETTINGS={"redis": {"unix_socket_path": sys.argv[1]}})
+from diffs.keys import parse_feed
+from diffs.store import Entry, FeedRef, get_store
+def append(numbers):
+    for number in numbers:
+        member = bytes([0x11, 0xff, 0x00, 0xc3]) + str(number).encode()
+        get_store().append([Entry(FeedRef(parse_feed("polls.question:1"), 3600 * 10**6), member)])
+append([0])
+child = os.fork()
+append(range(200, 400) if child else range(1, 200))
+if child:
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
 def test_forked_child_talks_to_the_server_on_a_connection_of_its_own(redis_server: RedisServer) -> None:
-    store = get_store()
-    add(store, 0)
-    child = os.fork()
-    if not child:
-        # Nothing of pytest's is to run here.
-        status = 1
-        try:
-            for number in range(1, 200):
-                get_store().append([Entry(feed(), member(number))])
-            status = 0
-        finally:
-            os._exit(status)
-    for number in range(200, 400):
-        add(store, number)
-    assert os.waitpid(child, 0)[1] == 0
-    assert sorted(numbers(read_all(store))) == list(range(400))
+    subprocess.run([sys.executable, "-c", FORKING, str(redis_server.socket)], env=ENVIRONMENT, check=True)
+    assert sorted(numbers(read_all(get_store()))) == list(range(400))
+
+
+def test_store_that_another_thread_makes_meanwhile_is_the_one_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    close_store()
+    made: list[Store] = []
+
+    class Lock(contextlib.nullcontext[None]):
+        """Waiting for it takes as long as another thread needs."""
+
+        def __enter__(self) -> None:
+            monkeypatch.setattr(store_module, "_lock", contextlib.nullcontext())
+            made.append(get_store())
+
+    monkeypatch.setattr(store_module, "_lock", Lock())
+    assert [get_store()] == made
+
+
+def test_count_that_a_server_never_gives_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(redis.Redis(), "diffs")
+    monkeypatch.setattr(store, "run", lambda calls: [[b"write"]])
+    with pytest.raises(StoreUnavailable, match="twice in a row"):
+        store.count(Read(feed=feed()))
+    store.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import threading
@@ -324,31 +323,38 @@ def missing_process(server: RedisServer) -> subprocess.Popen[bytes]:
     return process
 
 
-@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
-def test_p6_child_that_was_forked_in_an_outage_asks_the_server_itself(
-    store: Store, own_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+FORKING = """
+import os, signal, sys
+import redis
+from diffs.cursor import parse
+from diffs.keys import parse_feed
+from diffs.store import Entry, FeedRef, Read, Store, outage
+outage.FIRST_PAUSE = 600
+socket, process = sys.argv[1], int(sys.argv[2])
+missed, other = (FeedRef(parse_feed(name), 3600 * 10**6) for name in ("polls.question:1", "polls.question:2"))
+store = Store(redis.Redis(unix_socket_path=socket, socket_timeout=0.3, retry=None), "diffs")
+os.kill(process, signal.SIGSTOP)
+store.append([Entry(missed, b"missed")])
+os.kill(process, signal.SIGCONT)
+child = os.fork()
+if child:
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+# Its parent's outage is not its own: this neither waits nor is refused.
+store.append([Entry(other, b"not missed")])
+store.read_one(Read(feed=other, cursor=parse(sys.argv[4]), limit=9)).stored[0]
+# The floors are its parent's to raise.
+store.read_one(Read(feed=missed, cursor=parse(sys.argv[3]), limit=9))
+"""
+
+
+def test_p6_child_that_was_forked_in_an_outage_asks_the_server_itself_and_leaves_the_floors_to_its_parent(
+    store: Store, own_server: RedisServer
 ) -> None:
-    monkeypatch.setattr(outage, "FIRST_PAUSE", 600)
     feeds = [feed("polls.question:1"), feed("polls.question:2")]
     cursors = [cursor_now(store, one) for one in feeds]
-    own_server.pause()
-    add(store, 1, to=feeds[0])
-    own_server.resume()
-    child = os.fork()
-    if not child:
-        status = 1
-        try:
-            # Its parent's outage is not its own: this neither waits nor is refused.
-            add(store, 2, to=feeds[1])
-            status = 0 if numbers(store.read_one(Read(feed=feeds[1], cursor=cursors[1], limit=9))) == [2] else 2
-        finally:
-            os._exit(status)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert not is_back(store)
-    store.close()
-    other = Store(connect(own_server), "diffs")
-    assert [refusal(other, cursor, one) for cursor, one in zip(cursors, feeds, strict=True)] == ["reset", None]
-    other.close()
+    command = [sys.executable, "-c", FORKING, str(own_server.socket), str(own_server.pid), *map(str, cursors)]
+    subprocess.run(command, env=ENVIRONMENT, stderr=subprocess.DEVNULL, check=True)
+    assert [refusal(store, cursor, one) for cursor, one in zip(cursors, feeds, strict=True)] == ["reset", None]
 
 
 def test_p6_change_that_is_missed_while_floors_are_raised_is_not_forgotten(caplog: pytest.LogCaptureFixture) -> None:

@@ -32,7 +32,7 @@ from .feeds import (
     read_all,
     refusal,
 )
-from .processes import ENVIRONMENT
+from .processes import ENVIRONMENT, wait_for
 
 pytestmark = pytest.mark.store
 
@@ -99,8 +99,7 @@ def test_p1_nothing_is_missed_or_comes_twice_while_processes_write_and_a_reader_
             poll()
     assert [process.returncode for process in processes] == [0] * writers
     # What was appended last.
-    while poll():
-        pass
+    wait_for(lambda: not poll())
 
     assert pages > writers * count / 7
     expected = [[writer, number] for writer in range(writers) for number in range(count)]

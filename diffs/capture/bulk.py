@@ -64,9 +64,16 @@ def pk_in(model: type[models.Model], row: Mapping[str, Any]) -> Any:
     return row[names[0]] if len(names) == 1 else tuple(row[name] for name in names)
 
 
-def pk_of(instance: AnyModel) -> Any:
-    """An object's primary key as the database will give it back, whatever it was given as."""
-    values_given = [values.normal(field, getattr(instance, field.attname)) for field in type(instance)._meta.pk_fields]
+def pk_of(instance: AnyModel, model: type[models.Model] | None = None) -> Any:
+    """An object's primary key as the database will give it back, whatever it was given as.
+
+    Args:
+        instance: the object.
+        model: of which of its tables; its own unless given.
+    """
+    values_given = [
+        values.normal(field, getattr(instance, field.attname)) for field in (model or type(instance))._meta.pk_fields
+    ]
     return values_given[0] if len(values_given) == 1 else tuple(values_given)
 
 

@@ -129,8 +129,7 @@ def _note_parents(collector: Collector) -> None:
     """Find out which parents the rows name, as long as they are there: one query for each model."""
     for model, registration in _children(collector):
         instances: Iterable[AnyModel] = collector.data[model]
-        meta = registration.model._meta
-        named = {instance._get_pk_val(meta): instance for instance in instances}
+        named = {bulk.pk_of(instance, registration.model): instance for instance in instances}
         names = [parent.attname for parent in registration.parents]
         found = bulk.rows_of(locked(bulk.unfiltered(registration.model, collector.using)), named, names)
         for pk, row in found.items():

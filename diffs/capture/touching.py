@@ -37,7 +37,7 @@ def touch(subject: models.Model | type[models.Model], using: str = DEFAULT_DB_AL
 def _of_object(registration: Registration, instance: AnyModel, using: str) -> Floors:
     if registration.parent_hook is not None:
         return concerned(registration)
-    pk = instance._get_pk_val(registration.model._meta)
+    pk = bulk.pk_of(instance, registration.model)
     names = [parent.attname for parent in registration.parents]
     row = bulk.rows_of(bulk.unfiltered(registration.model, using), [pk], names).get(pk, {}) if names else {}
     parents = {

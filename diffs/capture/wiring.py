@@ -132,14 +132,10 @@ def _patch_querysets() -> Undo:
             "update_fields": update_fields and list(update_fields),
             "unique_fields": unique_fields and list(unique_fields),
         }
-        if is_inside(self.model):
-            return bulk_create(self, objs, **options)
         return creating.bulk_create(bulk_create, self, list(objs), options)
 
     @functools.wraps(bulk_update)
     def bulk_update_recorded(self: AnyQuerySet, objs: Any, fields: Any, batch_size: int | None = None) -> int:
-        if is_inside(self.model):
-            return bulk_update(self, objs, fields, batch_size=batch_size)
         return bulk_updating.bulk_update(bulk_update, self, tuple(objs), list(fields or ()), batch_size)
 
     QuerySet.update = update_recorded  # type: ignore[method-assign]

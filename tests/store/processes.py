@@ -1,8 +1,9 @@
-"""Other processes: where they find the package, and waiting for what they are about to do."""
+"""Other processes and threads: where they find the package, and waiting for what they are about to do."""
 
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -29,3 +30,8 @@ def wait_for(condition: Callable[[], T], seconds: float = SECONDS) -> T:
         if time.monotonic() > deadline:
             raise AssertionError(f"Waited {seconds} seconds in vain.")
         time.sleep(0.01)
+
+
+def recovery_threads() -> list[threading.Thread]:
+    """The threads that wait for a server to come back."""
+    return [thread for thread in threading.enumerate() if thread.name == "diffs-outage"]

@@ -6,8 +6,10 @@ import datetime as dt
 import decimal
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import connection, models
+from django.utils import timezone
 
 from .codec import MAX_SAFE_INTEGER, timestamp_text
 from .keys import join_pk, split_pk
@@ -98,6 +100,8 @@ def _wire(field: AnyField, value: Any) -> Any:
     if isinstance(value, int):
         return value if abs(value) <= MAX_SAFE_INTEGER else str(value)
     if isinstance(value, dt.datetime):
+        if value.tzinfo is None and settings.USE_TZ:
+            value = timezone.make_aware(value, timezone.get_default_timezone())  # as it is stored
         return timestamp_text(value.astimezone(dt.timezone.utc) if value.tzinfo else value)
     if isinstance(value, decimal.Decimal):
         return f"{value.normalize():f}"

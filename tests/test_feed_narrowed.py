@@ -165,6 +165,10 @@ class TestNarrowing:
         filled.append(data={"text": "f"})
         assert texts(feed_of(Question(pk=1)).since(position)) == ["f"]
 
+    def test_the_cursor_of_a_narrowed_feed_that_wasnt_read_is_the_readers_own(self, feed: Feed) -> None:
+        position = feed[1].cursor
+        assert feed.since(position).cursor == position
+
     def test_the_cursor_of_an_empty_feed_holds(self) -> None:
         feed = feed_of(Question(pk=7))
         position = feed.cursor

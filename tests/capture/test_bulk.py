@@ -7,6 +7,7 @@ from asgiref.sync import async_to_sync
 from django.db.models import F, Value
 from django.db.models.functions import Upper
 
+from diffs.capture import creating
 from tests.testapp.models import (
     Airport,
     Author,
@@ -221,6 +222,22 @@ def test_rows_that_nothing_identifies_refuse_old_cursors() -> Steps:
     )
     euro = Currency.objects.get()
     return {name(euro): [said("update", euro, code="EUR", name="Euro again")]}, {"testapp.currency:*"}
+
+
+def test_rows_that_the_database_finds_by_rules_of_its_own_refuse_old_cursors(recording: Recording) -> None:
+    """MySQL takes no ``unique_fields``: any unique key of the table may be the one that is hit."""
+    creating.bulk_create(
+        lambda queryset, objs, **options: objs,
+        Author.objects.all(),
+        [Author(name="a")],
+        {"update_conflicts": True, "update_fields": ["name"]},
+    )
+    assert (recording.feeds(), recording.floors()) == ({}, {"testapp.author:*"})
+
+
+def test_objects_whose_keys_the_database_doesnt_say_refuse_old_cursors(recording: Recording) -> None:
+    creating.bulk_create(lambda queryset, objs, **options: objs, Author.objects.all(), [Author(name="a")], {})
+    assert (recording.feeds(), recording.floors()) == ({}, {"testapp.author:*"})
 
 
 @case

@@ -135,6 +135,17 @@ def test_a_deletion_looks_up_a_parent_that_the_object_doesnt_know() -> Steps:
 
 
 @case
+def test_a_deletion_by_a_key_given_as_text_tells_the_parent() -> Steps:
+    question = Question.objects.create(text="Why?")
+    choice = Choice.objects.create(question=question, text="a")
+    gone = [said("delete", choice)]
+    feeds = {name(choice): gone, name(question): gone}
+    yield
+    Choice(pk=str(choice.pk)).delete()
+    return feeds
+
+
+@case
 def test_a_deletion_by_a_foreign_key_to_another_field_tells_the_parent() -> Steps:
     euro = Currency.objects.create(code="EUR", name="Euro")
     rate = Rate.objects.create(currency=euro, value=1)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.db.models.signals import pre_delete
 
+from diffs.testing import registered
 from tests.testapp.models import Friend, Group, Membership, Person, Question, Tag
 
 from .case import Steps, case
@@ -236,6 +239,60 @@ def test_a_symmetric_field_changes_on_both_sides() -> Steps:
         name(bob): [friends(bob, ada), friends(bob)],
         name(eve): [friends(eve, ada)],
     }
+
+
+@pytest.mark.database
+def test_the_hooks_of_an_owner_are_asked(recording: Recording, monkeypatch: pytest.MonkeyPatch, still: str) -> None:
+    def serialize(self: Question, dirty_fields: dict[str, Any], created: bool) -> dict[str, Any]:
+        return {"text": self.text, "tags before": len(dirty_fields["tags"])}
+
+    question = Question.objects.create(text="Why?")
+    (tag,) = tags("a")
+    monkeypatch.setattr(Question, "serialize_diff", serialize, raising=False)
+    with registered(Question):
+        recording.forget()
+        question.tags.add(tag)
+        question.tags.clear()
+        told = [said("update", question, **{"text": "Why?", "tags before": before}) for before in (0, 1)]
+        assert recording.feeds() == {name(question): told}
+
+
+@pytest.mark.database
+def test_rows_that_are_deleted_one_by_one_are_changes_of_the_owner(recording: Recording) -> None:
+    """Django loads them where a signal's receiver wants to see them."""
+    group = Group.objects.create(name="a")
+    ada, bob = (Person.objects.create(name=letter) for letter in "ab")
+    group.members.set([ada, bob])
+    recording.forget()
+    seen = []
+
+    def see(instance: Membership, **_: Any) -> None:
+        seen.append(instance.pk)
+
+    pre_delete.connect(see, sender=Membership)
+    try:
+        ada.delete()
+    finally:
+        pre_delete.disconnect(see, sender=Membership)
+    assert len(seen) == 1
+    assert recording.feeds() == {name(group): [said("update", group, members=[bob.pk])]}
+
+
+@pytest.mark.database
+def test_a_through_model_may_be_registered_itself(recording: Recording) -> None:
+    group, ada = Group.objects.create(name="a"), Person.objects.create(name="a")
+    with registered(Membership, parent=["group", "person"]):
+        recording.forget()
+        row = Membership.objects.create(group=group, person=ada)
+        made = said("create", row, group=group.pk, person=ada.pk, joined=None)
+        changed = said("update", group, members=[ada.pk])
+        feeds = recording.feeds()
+        # A person isn't registered, and has no feed.
+        assert sorted(feeds) == sorted([name(row), name(group)])
+        assert (feeds[name(row)], sorted(feeds[name(group)])) == ([made], [made, changed])
+    recording.forget()
+    row.delete()
+    assert recording.feeds() == {name(group): [said("update", group, members=[])]}
 
 
 @pytest.mark.database

@@ -5,9 +5,10 @@ from __future__ import annotations
 import django
 import pytest
 from django.db import connection
+from django.db.models.sql.subqueries import UpdateQuery
 
 import diffs
-from tests.testapp.models import Parcel, Shelf
+from tests.testapp.models import Parcel, Shelf, Tag
 
 from .case import Steps, case
 from .recorded import Recording, name, said
@@ -97,6 +98,14 @@ def test_what_the_database_deletes_is_only_seen_when_it_is_said(recording: Recor
     diffs.touch(Leaf)
     assert recording.floors() == {"testapp.leaf:*"}
     assert leaf.pk
+
+
+@pytest.mark.database
+def test_a_batch_of_a_model_that_isnt_registered_is_djangos_own(recording: Recording) -> None:
+    tag = Tag.objects.create(name="a")
+    UpdateQuery(Tag).update_batch([tag.pk], {"name": "b"}, "default")
+    tag.refresh_from_db()
+    assert (tag.name, recording.feeds()) == ("b", {})
 
 
 @pytest.mark.database

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import django
+import pytest
 from asgiref.sync import async_to_sync
+from django.db import connection
 from django.db.models import F, Value
 from django.db.models.functions import Upper
 
+from diffs.capture import values
 from tests.testapp.models import (
     Author,
     Choice,
@@ -20,7 +25,7 @@ from tests.testapp.models import (
 
 from .case import Steps, case
 from .conftest import NOW
-from .recorded import name, said
+from .recorded import Recording, name, said
 
 # Django 6 puts the value in the expression's place; before, the instance keeps the expression.
 EXPRESSIONS_END = django.VERSION >= (6, 0)
@@ -211,6 +216,28 @@ def test_asynchronous_saves_are_saves() -> Steps:
         name(found): [said("create", found, name="Fay")],
         name(put): [said("create", put, name="Gus")],
     }
+
+
+@pytest.mark.database
+def test_a_row_that_is_gone_when_it_is_read_back_is_told_without_what_nobody_knows(
+    recording: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody else was faster."""
+
+    def gone(field: Any, value: Any, using: str) -> bool:
+        with connection.cursor() as cursor:
+            cursor.execute("DELETE FROM testapp_rectangle")
+        return must_be_read(field, value, using)
+
+    rectangle = Rectangle.objects.create(width=2, height=3)
+    recording.forget()
+    must_be_read = values.must_be_read
+    monkeypatch.setattr(values, "must_be_read", gone)
+    rectangle.width, rectangle.height = 4, F("height") + 1
+    rectangle.save()
+    ((told,),) = recording.feeds().values()
+    assert told[:3] == said("update", rectangle)[:3]
+    assert told[3]["width"] == 4
 
 
 @case

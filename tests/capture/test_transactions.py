@@ -402,6 +402,24 @@ def test_p6_a_store_that_raises_breaks_no_save(
     assert position != feed_of(author).cursor
 
 
+@pytest.mark.database
+def test_p6_settings_that_name_no_server_break_no_save(
+    recording: Recording, author: Author, settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.DIFFS_SETTINGS = {**settings.DIFFS_SETTINGS, "redis": 5}
+    with caplog.at_level(logging.ERROR, "diffs"), transaction.atomic():
+        save(author, "Bob")
+    assert caplog.messages == ["There is no server for diffs: changes get none."]
+    assert Author.objects.get().name == "Bob"
+
+
+@pytest.mark.database
+def test_a_savepoint_outside_a_transaction_is_none(recording: Recording, author: Author) -> None:
+    connection.savepoint_rollback("s1_x1")
+    save(author, "Bob")
+    assert recording.feeds() == renamed(author, "Bob")
+
+
 class TestInTestCase(TestCase):
     """Django's own test case: its transaction never commits."""
 

@@ -24,7 +24,7 @@ from django.utils.translation import gettext_lazy
 from diffs.capture import values
 from diffs.errors import SerializationError
 from diffs.registration import require
-from tests.testapp.models import Everything, Probe, Temperature
+from tests.testapp.models import Everything, Probe, Question, Temperature
 
 from .recorded import Recording, name, said
 
@@ -204,6 +204,21 @@ def test_what_was_written_is_no_change_when_it_is_saved_again(
         again.save()
         Everything.objects.update(**{field: given})
     assert recording.feeds() == {}
+
+
+@pytest.mark.database
+def test_no_address_is_nothing(recording: Recording) -> None:
+    written = Everything.objects.create(ip="127.0.0.1")
+    recording.forget()
+    written.ip = ""
+    written.save()
+    assert Everything.objects.get().ip is None
+    assert recording.feeds() == {name(written): [said("update", written, ip=None)]}
+
+
+def test_keys_of_a_many_to_many_field_that_have_no_order_have_that_of_their_text() -> None:
+    field = Question._meta.get_field("tags")
+    assert values.many_to_many_data(field, [3, None, "x", 20, 3]) == [20, 3, "x"]
 
 
 @pytest.mark.database

@@ -12,7 +12,7 @@ from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from diffs.conf import settings
-from diffs.store import Entry, Floors, get_store
+from diffs.store import Entry, Floors, hand_over
 
 from .context import collecting_unrecorded
 
@@ -121,17 +121,9 @@ def deliver(handovers: Iterable[Handover]) -> None:
     if not entries and not floors:
         return
     try:
-        store = get_store()
+        hand_over(entries, floors)
     except Exception:
         logger.exception("There is no server for diffs: changes get none.")
-        return
-    try:
-        if floors:
-            store.raise_floors(floors)
-        store.append(entries)
-    except Exception:
-        logger.exception("Diffs could not be handed to Redis; old cursors will be refused.")
-        store.raise_floors(Floors(entry.feed for entry in entries))
 
 
 def patch_commits() -> Callable[[], None]:

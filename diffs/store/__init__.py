@@ -1,7 +1,8 @@
 """Redis: the only room that imports its client."""
 
 from .batch import Entry, FeedRef, Floors
-from .store import Page, Read, Store, Stored, close_store, get_store
+from .process import close_store, get_store, hand_over
+from .store import Page, Read, Store, Stored
 from .upkeep import FeedSurvey, PruneResult, Survey, Upkeep
 
 __all__ = [
@@ -18,4 +19,5 @@ __all__ = [
     "Upkeep",
     "close_store",
     "get_store",
+    "hand_over",
 ]

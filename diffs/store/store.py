@@ -6,21 +6,17 @@ import dataclasses
 import itertools
 import logging
 import os
-import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import redis
-from django.core.signals import setting_changed
 
-from diffs.conf import NAME, settings
 from diffs.cursor import Cursor
 from diffs.errors import CursorExpired, StoreUnavailable
 from diffs.keys import SHARDS, Keyspace
 
 from .batch import Entry, FeedRef, Floors
-from .connection import connect
 from .outage import Outage
 from .scripts import Argument, Call
 from .scripts import run as run_scripts
@@ -85,6 +81,16 @@ class Store:
         self._now = now
         self._outage = Outage(self._repair)
         self._refusing = False
+
+    def write(self, entries: Sequence[Entry], floors: Floors | None = None) -> None:
+        """Raise floors, then append diffs; never raises, as the rows are already committed."""
+        try:
+            if floors:
+                self.raise_floors(floors)
+            self.append(entries)
+        except Exception:
+            logger.exception("Diffs could not be handed to Redis; old cursors will be refused.")
+            self.raise_floors(Floors(entry.feed for entry in entries))
 
     def append(self, entries: Iterable[Entry]) -> None:
         """Append diffs, all of one feed at once; never raises for what the server does.
@@ -318,47 +324,3 @@ def _page(reply: list[bytes]) -> Page | CursorExpired | None:
         Cursor(epoch.decode(), int(timestamp)),
         more == b"1",
     )
-
-
-_store: Store | None = None
-_lock = threading.Lock()
-
-
-def get_store() -> Store:
-    """The process's store, made from the settings at its first use.
-
-    Raises:
-        ConfigurationError: the settings don't describe a server.
-    """
-    global _store
-    store = _store
-    if store is None:
-        with _lock:
-            if _store is None:
-                _store = Store(connect(), settings.prefix)
-            store = _store
-    return store
-
-
-def close_store() -> None:
-    """Drop the process's store; the next use makes another, from the settings of then."""
-    global _store
-    with _lock:
-        store, _store = _store, None
-    if store is not None:
-        store.close()
-
-
-def _forget_store(*, setting: str, **_: Any) -> None:
-    if setting == NAME:
-        close_store()
-
-
-def _renew_lock() -> None:
-    """In a forked child: the lock may have been held by a thread that isn't here."""
-    global _lock
-    _lock = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_renew_lock)
-setting_changed.connect(_forget_store, dispatch_uid="diffs.store")

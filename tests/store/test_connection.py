@@ -16,7 +16,7 @@ import redis
 from diffs.errors import ConfigurationError, CursorExpired, StoreUnavailable
 from diffs.store import Floors, Read, Store, Upkeep, close_store, get_store
 from diffs.store import connection as connection_module
-from diffs.store import store as store_module
+from diffs.store import process as process_module
 from diffs.store.connection import CONNECT_TIMEOUT, SOCKET_TIMEOUT, connect
 from tests.servers import RedisServer, TlsProxy
 
@@ -305,10 +305,10 @@ def test_store_that_another_thread_makes_meanwhile_is_the_one_store(monkeypatch:
         """Waiting for it takes as long as another thread needs."""
 
         def __enter__(self) -> None:
-            monkeypatch.setattr(store_module, "_lock", contextlib.nullcontext())
+            monkeypatch.setattr(process_module, "_lock", contextlib.nullcontext())
             made.append(get_store())
 
-    monkeypatch.setattr(store_module, "_lock", Lock())
+    monkeypatch.setattr(process_module, "_lock", Lock())
     assert [get_store()] == made
 
 

@@ -1,0 +1,1 @@
+"""What contenders are asked to do, in their own processes."""

@@ -1,0 +1,49 @@
+"""The database of a contender, and the rows in it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.apps import apps
+from django.core.management import call_command
+from django.db import connection
+
+from benchmarks.project import shapes
+
+
+def make() -> None:
+    """Make the tables."""
+    call_command("migrate", run_syncdb=True, verbosity=0)
+
+
+def model_of(name: str) -> Any:
+    """A model of the contender: ``"Item"``, ``"Document"``, ``"Group"`` or ``"Member"``."""
+    return apps.get_model("project", name)
+
+
+def values_of(name: str, number: int) -> dict[str, Any]:
+    """The values of a row of a model."""
+    return shapes.document_values(number) if name == "Document" else shapes.item_values(number)
+
+
+def fill(*, model: str, rows: int) -> None:
+    """Insert rows, past whatever looks at models."""
+    owner = model_of(model)
+    fields = [field for field in owner._meta.concrete_fields if not field.primary_key]
+    names = ", ".join(connection.ops.quote_name(field.column) for field in fields)
+    marks = ", ".join(["%s"] * len(fields))
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            f"INSERT INTO {owner._meta.db_table} ({names}) VALUES ({marks})",
+            [
+                [field.get_db_prep_save(getattr(row, field.attname), connection) for field in fields]
+                for row in (owner(**values_of(model, number)) for number in range(rows))
+            ],
+        )
+
+
+def settle() -> None:
+    """Do what the database would else do in the middle of somebody's round."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -1,0 +1,78 @@
+"""Measure, print the table and write the result.
+
+    python benchmarks/run.py                      # quickly
+    python benchmarks/run.py --full
+    python benchmarks/run.py --only W1,W2 --rounds 50 --output /tmp/before.json
+
+Exits with 1 where a measure raised; a goal that is missed is a row of the table, and no failure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+ROOT = Path(__file__).resolve().parent.parent
+# Not the folder of this file, whose modules would be found under a second name.
+sys.path[0] = str(ROOT)
+
+from benchmarks.harness import results, table  # noqa: E402
+from benchmarks.harness.row import Row  # noqa: E402
+from benchmarks.harness.runs import Run  # noqa: E402
+
+# In the order in which they are shown.
+FAMILIES = ("loading", "saving", "bulk", "polling", "memory", "pruning", "scale", "peers")
+
+
+def main() -> int:
+    """Run what the command line asks for; the exit code."""
+    options = _parser().parse_args()
+    only = [goal for goal in options.only.split(",") if goal]
+    started = time.monotonic()
+    rows: list[Row] = []
+    with Run(
+        quick=not options.full, only=only, rounds=options.rounds, seed=options.seed, pinned=not options.unpinned
+    ) as run:
+        families = [family for family in _families() if any(map(run.wants, family.GOALS))]
+        if not families:
+            print(f"There are no goals {options.only}.", file=sys.stderr)
+            return 2
+        for row in (row for family in families for row in _measure(run, family)):
+            rows.append(row)
+            print(f"{time.monotonic() - started:6.1f} s  {'  '.join(filter(None, table.cells(row)))}", file=sys.stderr)
+        result = results.as_dict(run, rows)
+    print(table.as_text(rows))
+    if options.output:
+        results.save(result, options.output)
+    return int(any(row.error for row in rows))
+
+
+def _families() -> Iterator[ModuleType]:
+    folder = ROOT / "benchmarks" / "measures"
+    for name in FAMILIES:
+        if (folder / f"{name}.py").exists():
+            yield importlib.import_module(f"benchmarks.measures.{name}")
+
+
+def _measure(run: Run, family: ModuleType) -> Iterator[Row]:
+    yield from run.attempt("/".join(family.GOALS), "all", "", lambda: family.measure(run))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="Measure how fast django-diffs is.")
+    parser.add_argument("--full", action="store_true", help="more rounds and larger amounts")
+    parser.add_argument("--only", default="", help="goals, separated by commas: L1,W1,peers")
+    parser.add_argument("--rounds", type=int, help="how often each contender measures")
+    parser.add_argument("--seed", type=int, default=1, help="of the order of contenders within the rounds")
+    parser.add_argument("--unpinned", action="store_true", help="let contenders and servers run on any core")
+    parser.add_argument("--output", type=Path, help="where to write the result, JSON")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

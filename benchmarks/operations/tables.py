@@ -12,7 +12,16 @@ from benchmarks.project import shapes
 
 
 def make() -> None:
-    """Make the tables."""
+    """Make the tables.
+
+    Raises:
+        ValueError: the contender's ``DIFFS_SETTINGS`` have a fault; what it measured would be something else.
+    """
+    if apps.is_installed("diffs"):
+        from diffs import conf
+
+        for problem in conf.problems():
+            raise ValueError(problem.message)
     call_command("migrate", run_syncdb=True, verbosity=0)
 
 
@@ -23,7 +32,7 @@ def model_of(name: str) -> Any:
 
 def values_of(name: str, number: int) -> dict[str, Any]:
     """The values of a row of a model."""
-    return shapes.document_values(number) if name == "Document" else shapes.item_values(number)
+    return shapes.VALUES[name](number)
 
 
 def fill(*, model: str, rows: int) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+from pathlib import Path
 from typing import Any
 
 # A tool that only looks at the project isn't given any.
@@ -16,6 +18,9 @@ BENCH: dict[str, Any] = {
     "settings": {},
     **json.loads(os.environ.get("DIFFS_BENCH", "{}")),
 }
+
+# The example's app is a contender's workload.
+sys.path.append(str(Path(__file__).resolve().parent.parent.parent / "example"))
 
 DATABASES = {"default": BENCH["database"]}
 DIFFS_SETTINGS = {"redis": BENCH["redis"], **BENCH["diffs"]}

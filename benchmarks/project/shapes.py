@@ -57,7 +57,21 @@ def item_values(number: int) -> dict[str, Any]:
     }
 
 
+def member_values(number: int) -> dict[str, Any]:
+    """The values of the fields of a member of one of the first ten groups."""
+    return {**item_values(number), "group_id": number % 10 + 1}
+
+
 def document_values(number: int) -> dict[str, Any]:
     """The values of the fields of a document."""
     content = {"tags": ["storm", "night", str(number % 7)], "size": {"width": number % 50, "height": 7}, "draft": False}
     return {**item_values(number), "content": content}
+
+
+VALUES = {
+    "Item": item_values,
+    "Document": document_values,
+    "Member": member_values,
+    "Group": lambda number: {"name": f"Group {number}"},
+}
+"""By the model's name, what gives the values of its n-th row."""

@@ -1,0 +1,60 @@
+"""What writing to Redis by hand costs, with redis-py and nothing else: the floor that saves are compared with."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+
+import redis
+from django.conf import settings
+
+from .timing import stopwatch
+
+# An append as one would write it: the server's time is the score.
+APPEND = """
+local time = redis.call('TIME')
+local score = time[1] .. string.format('%06d', time[2])
+return redis.call('ZADD', KEYS[1], score, ARGV[1])
+"""
+PAYLOAD = b"what a diff of two fields takes, more or less"
+
+_numbers = itertools.count(1)
+
+
+@functools.cache
+def client() -> redis.Redis:
+    """The contender's own database of the server."""
+    return redis.Redis(**settings.DIFFS_SETTINGS["redis"])
+
+
+@functools.cache
+def append_sha() -> str:
+    """The name under which the server knows the script."""
+    return str(client().script_load(APPEND))
+
+
+def member() -> bytes:
+    """A member that isn't there yet."""
+    return next(_numbers).to_bytes(8, "big") + PAYLOAD
+
+
+def append(pk: object) -> None:
+    """One trip: the script, called by its name."""
+    client().execute_command("EVALSHA", append_sha(), 1, f"floor:{pk}", member())
+
+
+def pipeline(*, count: int, keys: int = 0) -> dict[str, float]:
+    """Add members to as many sets in one pipeline.
+
+    Args:
+        count: how many members, each to a set of its own.
+        keys: what the sets' numbers start from, where they are to be others than the last time.
+    """
+    server = client()
+    server.ping()
+    with stopwatch() as watch:
+        pipe = server.pipeline(transaction=False)
+        for number in range(keys, keys + count):
+            pipe.zadd(f"floor:{number}", {member(): number})
+        pipe.execute()
+    return watch.per(count)

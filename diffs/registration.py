@@ -68,6 +68,8 @@ class Registration:
         self.options = options
         self.inherited = inherited
         self.label = model._meta.label_lower
+        self.derived: dict[str, Any] = {}
+        """What other rooms have worked out of it; emptied whenever registrations change."""
 
     def __repr__(self) -> str:
         return f"<Registration: {self.label}>"
@@ -226,6 +228,7 @@ def remove(registration: Registration) -> None:
 def _forget_fields() -> None:
     """What a model's children may show depends on its registration."""
     for registration in _registrations.values():
+        registration.derived.clear()
         for name in ("fields", "many_to_many"):
             registration.__dict__.pop(name, None)
 

@@ -11,14 +11,14 @@ from django.db.models.base import DEFERRED
 from diffs.diff import CREATE, UPDATE, Action
 from diffs.registration import Registration
 from diffs.store import Entry, Floors
-from diffs.typing import AnyField, AnyModel, AnyQuerySet
+from diffs.typing import AnyModel, AnyQuerySet
 
-from . import values
 from .changes import Subject, concerned, entries, is_unrecorded
+from .columns import Column, columns_of, computed_from, shown
 from .tracking import recorded
 
 Objects = Sequence[models.Model]
-Values = Mapping[AnyField, Any]
+Values = Mapping[Column, Any]
 
 MOST_PARAMETERS = 30_000
 """Of one query; SQLite takes 32 766."""
@@ -71,18 +71,17 @@ def pk_of(instance: AnyModel, model: type[models.Model] | None = None) -> Any:
         instance: the object.
         model: of which of its tables; its own unless given.
     """
-    values_given = [
-        values.normal(field, getattr(instance, field.attname)) for field in (model or type(instance))._meta.pk_fields
-    ]
-    return values_given[0] if len(values_given) == 1 else tuple(values_given)
+    parts = [column.normal(getattr(instance, column.attname)) for column in columns_of(model or type(instance)).keys]
+    return parts[0] if len(parts) == 1 else tuple(parts)
 
 
-def attributes(instance: models.Model | None, fields: Iterable[AnyField]) -> dict[AnyField, Any]:
+def attributes(instance: models.Model | None, columns: Iterable[Column]) -> dict[Column, Any]:
     """What an object holds for these columns; `DEFERRED` where it was never loaded."""
-    return {field: vars(instance).get(field.attname, DEFERRED) for field in fields}
+    held = vars(instance)
+    return {column: held.get(column.attname, DEFERRED) for column in columns}
 
 
-def columns_of(instance: models.Model, attnames: Iterable[str]) -> dict[str, Any]:
+def held(instance: models.Model, attnames: Iterable[str]) -> dict[str, Any]:
     """The attributes of these names that an object has."""
     return {name: vars(instance)[name] for name in attnames if name in vars(instance)}
 
@@ -131,9 +130,9 @@ def unfiltered(model: type[models.Model], using: str) -> AnyQuerySet:
     return models.QuerySet(model, using=using).order_by()
 
 
-def with_generated(model: type[models.Model], written: Collection[AnyField]) -> list[AnyField]:
+def with_generated(model: type[models.Model], written: Collection[Column]) -> list[Column]:
     """These columns, and those that the database computes from them."""
-    return [*written, *values.computed_from(written, model._meta.concrete_fields)]
+    return [*written, *computed_from(written, columns_of(model).all)]
 
 
 class Writing(NamedTuple):
@@ -161,52 +160,58 @@ class Writing(NamedTuple):
                 made += self._entries(registration, rows[pk], columns)
         return made
 
-    def _read_back(self, written: dict[Any, dict[AnyField, Any]]) -> None:
+    def _read_back(self, written: dict[Any, dict[Column, Any]]) -> None:
         # By a primary key the row is found: it is known.
-        keys = self.model._meta.pk_fields
-        unknown: dict[str, AnyField] = {}
+        keys = columns_of(self.model).keys
+        unknown: dict[str, Column] = {}
         pks = []
         for pk, columns in written.items():
             missing = [
-                field
-                for field, value in columns.items()
-                if value is DEFERRED or (field not in keys and self._must_be_read(field, value))
+                column
+                for column, value in columns.items()
+                if value is DEFERRED
+                or column.is_generated
+                or (column.must_be_read(value, self.using) and column not in keys)
             ]
             if missing:
                 pks.append(pk)
-                unknown.update((field.attname, field) for field in missing)
+                unknown.update((column.attname, column) for column in missing)
         if not unknown:
             return
         found = rows_of(unfiltered(self.model, self.using), pks, unknown)
         for pk in pks:
             columns = written[pk]
             if pk in found:
-                columns.update((field, found[pk][name]) for name, field in unknown.items() if field in columns)
+                columns.update((column, found[pk][name]) for name, column in unknown.items() if column in columns)
             else:
                 del written[pk]
 
-    def _must_be_read(self, field: AnyField, value: Any) -> bool:
-        return bool(field.generated) or values.must_be_read(field, value, self.using)
-
     def _entries(self, registration: Registration, known: Known, columns: Values) -> list[Entry]:
         row = known.row
+        may_show = shown(registration)
         changed = {
-            field: value
-            for field, value in columns.items()
-            if field in registration.fields and not (self.only_changed and self._is_same(field, value, row))
+            column: value
+            for column, value in columns.items()
+            if column in may_show and not (self.only_changed and self._is_same(column, value, row))
         }
         if not changed and self.action != CREATE:
             return []
-        now = {field.attname: values.normal(field, value) for field, value in columns.items()}
-        parents = {parent.name: (row.get(parent.attname), now.get(parent.attname)) for parent in registration.parents}
+        parents = {
+            parent.name: (row.get(parent.attname), self._parent_now(parent.attname, columns))
+            for parent in registration.parents
+        }
         if known.is_ours:
-            for attname, value in now.items():
-                setattr(known.instance, attname, value)
+            for column, value in columns.items():
+                setattr(known.instance, column.attname, column.normal(value))
         subject = Subject(registration, self.using, pk_in(registration.model, row), parents, known.instance)
-        previous = {field: row.get(field.attname, DEFERRED) for field in changed}
+        previous = {column: row.get(column.attname, DEFERRED) for column in changed}
         return entries(subject, self.action, changed, previous)
 
     @staticmethod
-    def _is_same(field: AnyField, value: Any, row: Mapping[str, Any]) -> bool:
-        old = row.get(field.attname, DEFERRED)
-        return old is not DEFERRED and bool(values.normal(field, old) == values.normal(field, value))
+    def _parent_now(attname: str, columns: Values) -> Any:
+        return next((column.normal(value) for column, value in columns.items() if column.attname == attname), None)
+
+    @staticmethod
+    def _is_same(column: Column, value: Any, row: Mapping[str, Any]) -> bool:
+        old = row.get(column.attname, DEFERRED)
+        return old is not DEFERRED and column.is_same(old, value)

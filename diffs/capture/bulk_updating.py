@@ -15,7 +15,8 @@ from diffs.registration import Registration
 from diffs.store import Entry
 from diffs.typing import AnyField, AnyQuerySet
 
-from . import bulk, links, tracking, values
+from . import bulk, links, tracking
+from .columns import Column, column_of
 from .context import inside
 from .locking import prepare
 from .transaction import atomic_outside, record
@@ -58,7 +59,7 @@ def bulk_update(
         before = _rows_before(model, using, registrations, objs, fields)
         with inside(model):
             updated = original(queryset, objs, names, batch_size=batch_size)
-        _record_update(model, using, registrations, before, fields, updated)
+        _record_update(model, using, registrations, before, [column_of(field) for field in fields], updated)
         if updated != len(objs):
             _forget(objs, fields, using)
         return updated
@@ -86,7 +87,7 @@ def _rows_before(
     for obj in objs:
         known = tracking.known(obj, using)
         row = {name: tracking.value_of(known, name) for name in wanted if name in known}
-        found.setdefault(bulk.pk_of(obj), bulk.Known({**row, **bulk.columns_of(obj, pk_names)}, obj))
+        found.setdefault(bulk.pk_of(obj), bulk.Known({**row, **bulk.held(obj, pk_names)}, obj))
     unknown = [pk for pk, known in found.items() if not parents <= known.row.keys()]
     if unknown:
         prepare(using, model)
@@ -100,10 +101,10 @@ def _record_update(
     using: str,
     registrations: Sequence[Registration],
     before: Mapping[Any, bulk.Known],
-    fields: Sequence[AnyField],
+    columns: Sequence[Column],
     updated: int,
 ) -> None:
-    written = bulk.with_generated(model, fields)
+    written = bulk.with_generated(model, columns)
     made: list[Entry] = []
     floors = None
     if len(before) > settings.max_bulk_diffs:
@@ -136,20 +137,20 @@ def _seen_by_hooks(
 
 
 def _rows_written(
-    model: type[models.Model], using: str, before: Mapping[Any, bulk.Known], written: Sequence[AnyField]
-) -> dict[Any, dict[AnyField, Any]]:
+    model: type[models.Model], using: str, before: Mapping[Any, bulk.Known], written: Sequence[Column]
+) -> dict[Any, dict[Column, Any]]:
     """What the rows hold, where some were not there or not of the queryset, and so were not written."""
-    attnames = [field.attname for field in written]
+    attnames = [column.attname for column in written]
     rows = bulk.rows_of(bulk.unfiltered(model, using), before, attnames)
     return {
-        pk: {field: row[field.attname] for field in written}
+        pk: {column: row[column.attname] for column in written}
         for pk, row in rows.items()
-        if not any(_is_untouched(field, before[pk], row) for field in written)
+        if not any(_is_untouched(column, before[pk], row) for column in written)
     }
 
 
-def _is_untouched(field: AnyField, before: bulk.Known, row: Mapping[str, Any]) -> bool:
+def _is_untouched(column: Column, before: bulk.Known, row: Mapping[str, Any]) -> bool:
     """Whether a column surely wasn't written: it holds what it held, and was given something else."""
-    now = row[field.attname]
-    given = vars(before.instance).get(field.attname, DEFERRED)
-    return bool(now == before.row.get(field.attname, DEFERRED) and now != values.normal(field, given))
+    now = row[column.attname]
+    given = vars(before.instance).get(column.attname, DEFERRED)
+    return bool(now == before.row.get(column.attname, DEFERRED) and now != column.normal(given))

@@ -15,9 +15,9 @@ from diffs.diff import CREATE, DELETE, UPDATE, Action
 from diffs.errors import RegistrationError, SerializationError
 from diffs.registration import Parent, Registration, find
 from diffs.store import Entry, FeedRef, Floors
-from diffs.typing import AnyField
 
 from . import values
+from .columns import Column, shown
 from .context import current_actor, unrecorded
 from .transaction import record
 from .versions import next_version
@@ -39,7 +39,7 @@ class Subject(NamedTuple):
 
 
 def entries(
-    subject: Subject, action: Action, fresh: Mapping[AnyField, Any], previous: Mapping[AnyField, Any]
+    subject: Subject, action: Action, fresh: Mapping[Column, Any], previous: Mapping[Column, Any]
 ) -> list[Entry]:
     """The diffs of one change, one for each feed.
 
@@ -68,7 +68,7 @@ def entries(
 
 
 def _entries(
-    subject: Subject, action: Action, fresh: Mapping[AnyField, Any], previous: Mapping[AnyField, Any]
+    subject: Subject, action: Action, fresh: Mapping[Column, Any], previous: Mapping[Column, Any]
 ) -> list[Entry]:
     registration, instance = subject.registration, subject.instance
     if instance is not None and registration.has_send_hook and instance.send_diff() is False:  # type: ignore[attr-defined]
@@ -92,17 +92,16 @@ def _entries(
 
 
 def _data(
-    subject: Subject, action: Action, fresh: Mapping[AnyField, Any], previous: Mapping[AnyField, Any]
+    subject: Subject, action: Action, fresh: Mapping[Column, Any], previous: Mapping[Column, Any]
 ) -> Mapping[str, Any] | None:
     if action == DELETE:
         return {}
     registration = subject.registration
     hook = registration.serialize_hook
     if hook is None or subject.instance is None:
-        ordered = (field for field in (*registration.fields, *registration.many_to_many) if field in fresh)
-        return {field.name: _value(field, fresh[field]) for field in ordered}
+        return {name: column.stored(fresh[column]) for column, name in shown(registration).items() if column in fresh}
     source = fresh if action == CREATE else previous
-    dirty = {field.name: None if (old := source.get(field)) is DEFERRED else old for field in fresh}
+    dirty = {column.name: None if (old := source.get(column)) is DEFERRED else old for column in fresh}
     data = hook(subject.instance, dirty, action == CREATE)
     if not data:
         return None
@@ -110,12 +109,6 @@ def _data(
         raise SerializationError(f"{registration.model._meta.label}.serialize_diff must return a dict, or nothing.")
     plain: Mapping[str, Any] = values.plain(data)
     return plain
-
-
-def _value(field: AnyField, value: Any) -> Any:
-    if field.many_to_many:
-        return values.many_to_many_data(field, value)
-    return values.stored(field, value)
 
 
 def parent_feeds(subject: Subject) -> Iterable[FeedRef]:

@@ -17,6 +17,7 @@ from diffs.registration import Registration
 from diffs.typing import AnyModel, AnyQuerySet
 
 from . import bulk, links, tracking, values
+from .columns import columns_of
 from .context import inside
 from .locking import locked, prepare
 from .transaction import atomic_outside, record
@@ -69,7 +70,7 @@ class _Creation:
         self._using = using
         self._registrations = registrations
         self._objs = objs
-        self._columns = model._meta.concrete_fields
+        self._columns = columns_of(model).all
         self._ignores = bool(options.get("ignore_conflicts"))
         self._updates = bool(options.get("update_conflicts"))
         self._unique: Sequence[str] = self._attnames(options.get("unique_fields")) if self._updates else ()
@@ -104,7 +105,7 @@ class _Creation:
     def _record_insert(self, objs: bulk.Objects) -> None:
         known = [obj for obj in objs if self._has_pk(obj)]
         names = bulk.pk_names(self._model)
-        rows = {bulk.pk_of(obj): bulk.Known(bulk.columns_of(obj, names), obj) for obj in known}
+        rows = {bulk.pk_of(obj): bulk.Known(bulk.held(obj, names), obj) for obj in known}
         writing = bulk.Writing(self._model, self._using, self._registrations, CREATE, only_changed=False)
         # Whether an object was inserted or ignored, the row tells.
         unread = dict.fromkeys(self._columns, DEFERRED) if self._ignores else None
@@ -140,9 +141,7 @@ class _Creation:
             self._refuse()
         names = bulk.pk_names(self._model)
         rows = {
-            instance.pk: bulk.Known(
-                {**self._parents.get(instance.pk, {}), **bulk.columns_of(instance, names)}, instance
-            )
+            instance.pk: bulk.Known({**self._parents.get(instance.pk, {}), **bulk.held(instance, names)}, instance)
             for instance in found
         }
         writing = bulk.Writing(self._model, self._using, self._registrations, UPDATE, only_changed=False)

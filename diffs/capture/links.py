@@ -23,6 +23,7 @@ from diffs.typing import AnyField, AnyModel, AnyQuerySet
 
 from . import tracking
 from .changes import Subject, concerned, entries, is_unrecorded
+from .columns import column_of
 from .context import is_inside
 from .locking import locked, prepare
 from .transaction import atomic_outside, record
@@ -48,7 +49,9 @@ def through_models(registration: Registration) -> list[type[models.Model]]:
 
 def links_of(model: type[models.Model], using: str) -> list[Link]:
     """The recorded fields that a model's rows belong to; of most models none."""
-    found = _links().get(model._meta.concrete_model, ())
+    found = _links().get(model._meta.concrete_model)
+    if not found:
+        return []
     return [link for link in found if using in link.registration.options.databases]
 
 
@@ -149,12 +152,12 @@ class _Watched:
 
     def entries(self) -> list[Entry]:
         """The diffs of the owners whose field has changed."""
-        field = self._link.field
+        column = column_of(self._link.field)
         made: list[Entry] = []
         for pk, after in self._read().items():
             before = self._before.get(pk, [])
             if set(before) != set(after) and pk in self._owners:
-                made += entries(self._owners[pk], UPDATE, {field: after}, {field: before})
+                made += entries(self._owners[pk], UPDATE, {column: after}, {column: before})
         return made
 
     def _rows(self) -> AnyQuerySet:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from django.db import models
@@ -12,10 +12,10 @@ from django.db.models.base import DEFERRED
 from diffs.diff import CREATE, UPDATE
 from diffs.registration import Registration
 from diffs.store import Entry
-from diffs.typing import AnyField
 
 from . import links, tracking, values
 from .changes import Subject, concerned, entries, is_unrecorded
+from .columns import Column, columns_of, computed_from, local_columns, shown
 from .tracking import known, recorded, value_of
 from .transaction import in_transaction, record
 
@@ -68,15 +68,21 @@ class _Write:
         self.update_fields = update_fields
         self.is_last = model._meta.concrete_model is type(instance)._meta.concrete_model
 
-    @functools.cached_property
-    def columns(self) -> Sequence[AnyField]:
+        self.columns = self._columns()
         """The columns that this write, with those of the parents' tables before it, may have changed."""
-        meta = self.model._meta
-        fields = meta.local_concrete_fields if self.raw else meta.concrete_fields
+
+    def _columns(self) -> Sequence[Column]:
+        columns = local_columns(self.model) if self.raw else columns_of(self.model).all
         if not self.updated or self.update_fields is None:
-            return list(fields)
-        named = [field for field in fields if {field.name, field.attname} & set(self.update_fields)]
-        return [*named, *values.computed_from(named, fields)]
+            return columns
+        names = set(self.update_fields)
+        named = [column for column in columns if column.name in names or column.attname in names]
+        return [*named, *computed_from(named, columns)]
+
+    @functools.cached_property
+    def before(self) -> Mapping[str, Any]:
+        """What the row held, as far as that is known."""
+        return known(self.instance, self.using)
 
 
 def _saved(write: _Write) -> None:
@@ -86,11 +92,9 @@ def _saved(write: _Write) -> None:
         made = _entries(registration, write)
     if not made and (not write.is_last or _is_as_known(write)):
         return
-    handover = None
-    if made or in_transaction(write.using):
-        handover = record(write.using, made)
+    handover = record(write.using, made) if made or in_transaction(write.using) else None
     if write.is_last:
-        tracking.remember(write.instance, write.columns, write.using, handover)
+        tracking.remember(write.instance, write.columns, write.using, handover, write.before)
 
 
 def _refuse(write: _Write) -> None:
@@ -101,29 +105,35 @@ def _refuse(write: _Write) -> None:
 
 
 def _is_as_known(write: _Write) -> bool:
-    return write.updated and not tracking.changed(write.instance, write.columns, known(write.instance, write.using))
+    return write.updated and not tracking.changed(write.instance, write.columns, write.before)
 
 
 def _entries(registration: Registration, write: _Write) -> list[Entry]:
     instance = write.instance
-    before = known(instance, write.using) if write.updated else {}
+    before = write.before if write.updated else {}
     dirty = _dirty(registration, write, before)
     if write.updated and not dirty:
         return []
     parents = _present_parents(registration, write, before)
     pk = instance._get_pk_val(registration.model._meta)
     # A fixture writes one table alone: for those of the parents the instance has nothing but defaults.
-    held = {field: vars(instance).get(field.attname, DEFERRED) for field in write.columns}
-    fresh = {field: held.get(field, DEFERRED) for field in dirty}
+    held = instance.__dict__
+    written = set(write.columns) if write.raw else None
+    fresh = {
+        column: DEFERRED if written is not None and column not in written else held.get(column.attname, DEFERRED)
+        for column in dirty
+    }
     _read_back(write, registration, pk, fresh, parents)
     feeds = {parent.name: (parents[parent.name], value_of(before, parent.attname)) for parent in registration.parents}
     subject = Subject(registration, write.using, pk, feeds, instance)
     return entries(subject, UPDATE if write.updated else CREATE, fresh, dirty if write.updated else fresh)
 
 
-def _present_parents(registration: Registration, write: _Write, before: dict[str, Any]) -> dict[str, Any]:
+def _present_parents(registration: Registration, write: _Write, before: Mapping[str, Any]) -> dict[str, Any]:
     """The foreign keys that stand in the row now: what was written, else what was there."""
-    written = {field.attname for field in write.columns}
+    if not registration.parents:
+        return {}
+    written = {column.attname for column in write.columns}
     return {
         parent.name: write.instance.__dict__.get(parent.attname, DEFERRED)
         if parent.attname in written
@@ -132,33 +142,34 @@ def _present_parents(registration: Registration, write: _Write, before: dict[str
     }
 
 
-def _dirty(registration: Registration, write: _Write, before: dict[str, Any]) -> dict[AnyField, Any]:
+def _dirty(registration: Registration, write: _Write, before: Mapping[str, Any]) -> dict[Column, Any]:
     instance = write.instance
+    may_show = shown(registration)
     if not write.updated:
-        return dict.fromkeys(registration.fields, DEFERRED)
+        return {column: DEFERRED for column in may_show if not column.field.many_to_many}
     if registration.has_own_detection:
         own = instance.get_dirty_fields(check_relationship=True)  # type: ignore[attr-defined]
-        dirty = {field: own[name] for field in write.columns for name in (field.name, field.attname) if name in own}
+        dirty = {column: own[name] for column in write.columns for name in (column.name, column.attname) if name in own}
     else:
         dirty = tracking.changed(instance, write.columns, before)
     # A field that may be shown can be computed from one that may not.
-    for field in values.computed_from(dirty, write.columns):
-        dirty.setdefault(field, value_of(before, field.attname))
-    return {field: old for field, old in dirty.items() if field in registration.fields}
+    for column in computed_from(dirty, write.columns):
+        dirty.setdefault(column, value_of(before, column.attname))
+    return {column: old for column, old in dirty.items() if column in may_show}
 
 
 def _read_back(
     write: _Write,
     registration: Registration,
     pk: Any,
-    fresh: dict[AnyField, Any],
+    fresh: dict[Column, Any],
     parents: dict[str, Any],
 ) -> None:
     """Ask the database for what only it knows, without touching the instance."""
-    unknown: dict[str, AnyField] = {
-        field.attname: field
-        for field, value in fresh.items()
-        if value is DEFERRED or values.must_be_read(field, value, write.using) or (field.generated and write.updated)
+    unknown: dict[str, Column] = {
+        column.attname: column
+        for column, value in fresh.items()
+        if value is DEFERRED or column.must_be_read(value, write.using) or (column.is_generated and write.updated)
     }
     names = {
         parent.attname: parent.name
@@ -174,5 +185,5 @@ def _read_back(
             fresh[unknown[attname]] = value
         if attname in names:
             parents[names[attname]] = value
-    for field in [field for field, value in fresh.items() if value is DEFERRED or values.is_expression(value)]:
-        del fresh[field]
+    for column in [column for column, value in fresh.items() if value is DEFERRED or values.is_expression(value)]:
+        del fresh[column]

@@ -1,56 +1,27 @@
 """What the database held when an instance was read or written, to tell what a write changes.
 
 An instance keeps the row that ``from_db`` was given, as it came; only values that can change in place are copied.
-The comparison is django-dirtyfields'.
+The comparison is django-dirtyfields', where it isn't plain that two values are the same or not.
 """
 
 from __future__ import annotations
 
-import copy
 import functools
-import pickle
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from dirtyfields.compare import compare_states, normalise_value, raw_compare
 from django.db import DEFAULT_DB_ALIAS, models
 from django.db.models.base import DEFERRED
 
-from diffs.pks import concrete
 from diffs.registration import Registration, find
-from diffs.typing import AnyField
 
+from .columns import Column, Columns, columns_of
+from .copies import Snapshot, plain_copy
 from .transaction import Handover, newest_waiting
-from .values import is_expression, normal
+from .values import is_expression
 
 _ATTRIBUTE = "diffs_row"
-_IMMUTABLE = frozenset(
-    {
-        "AutoField", "BigAutoField", "SmallAutoField", "BigIntegerField", "IntegerField", "SmallIntegerField",
-        "PositiveBigIntegerField", "PositiveIntegerField", "PositiveSmallIntegerField", "BooleanField", "CharField",
-        "TextField", "SlugField", "UUIDField", "DateField", "DateTimeField", "TimeField", "DurationField",
-        "DecimalField", "FloatField", "FileField", "FilePathField", "BinaryField", "GenericIPAddressField",
-        "IPAddressField", "EmailField", "URLField",
-    }
-)  # fmt: skip
-
-
-class Snapshot:
-    """A copy of a value that can change in place."""
-
-    __slots__ = ("_copy",)
-
-    def __init__(self, value: Any) -> None:
-        self._copy: bytes | list[Any]
-        try:
-            self._copy = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
-        except Exception:  # whatever a value raises that doesn't want to be pickled
-            self._copy = [copy.deepcopy(value)]
-
-    @property
-    def value(self) -> Any:
-        """The value as it was."""
-        return pickle.loads(self._copy) if isinstance(self._copy, bytes) else self._copy[0]
 
 
 class Row:
@@ -72,12 +43,6 @@ class Row:
         return Row, (self.values, self.using, None, None)
 
 
-def is_mutable(field: AnyField) -> bool:
-    """Whether a value of this field can change in place."""
-    field = concrete(field)
-    return field.get_internal_type() not in _IMMUTABLE or hasattr(field, "from_db_value")
-
-
 def known(instance: models.Model, using: str) -> dict[str, Any]:
     """What the instance's row in a database is known to hold: attribute names to values or snapshots."""
     state = instance._state.__dict__
@@ -91,25 +56,39 @@ def known(instance: models.Model, using: str) -> dict[str, Any]:
             break
     if row is None:
         return {}
+    columns = columns_of(type(instance))
     if isinstance(row, Row):
         values, alias = row.values, row.using
     else:
-        values, alias = _values(*row), instance._state.db or ""
-    return values if alias == using and _is_of(instance, values) else {}
+        values, alias = _values(columns, *row), instance._state.db or ""
+    return values if alias == using and _is_of(instance, columns, values) else {}
 
 
-def _is_of(instance: models.Model, values: Mapping[str, Any]) -> bool:
+def _is_of(instance: models.Model, columns: Columns, values: Mapping[str, Any]) -> bool:
     """Whether the instance still names this row: its primary key may have been changed, to copy it."""
-    meta: Any = instance._meta
-    for field in meta.pk_fields:
-        before = value_of(values, field.attname)
-        if before is not DEFERRED and normal(field, before) != normal(field, vars(instance).get(field.attname)):
+    for column in columns.keys:
+        before = value_of(values, column.attname)
+        if before is not DEFERRED and not column.is_same(before, instance.__dict__.get(column.attname)):
             return False
     return True
 
 
-def _values(names: Iterable[str], values: Iterable[Any], snapshots: dict[str, Snapshot] | None) -> dict[str, Any]:
-    return {**dict(zip(names, values, strict=False)), **(snapshots or {})}
+def _values(columns: Columns, names: Iterable[str], values: Iterable[Any], copies: Any) -> dict[str, Any]:
+    """A row that was read, by attribute names.
+
+    Args:
+        columns: of the model.
+        names: of the row's columns.
+        values: the row.
+        copies: of values that can change in place: for a whole row of plain JSON a list of bytes, else by name.
+    """
+    found = dict(zip(names, values, strict=False))
+    if isinstance(copies, list):
+        for column, copied in zip(columns.mutable, copies, strict=True):
+            found[column.attname] = Snapshot(copied)
+    elif copies:
+        found.update(copies)
+    return found
 
 
 def value_of(values: Mapping[str, Any], attname: str) -> Any:
@@ -118,50 +97,85 @@ def value_of(values: Mapping[str, Any], attname: str) -> Any:
     return value.value if isinstance(value, Snapshot) else value
 
 
-def changed(instance: models.Model, fields: Iterable[AnyField], before: Mapping[str, Any]) -> dict[AnyField, Any]:
-    """Which of these fields hold something else than their row, with the previous value, `DEFERRED` if unknown."""
-    current: dict[AnyField, Any] = {}
-    previous: dict[AnyField, Any] = {}
-    unknown: dict[AnyField, Any] = {}
-    for field in fields:
-        value = instance.__dict__.get(field.attname, DEFERRED)
+def changed(instance: models.Model, columns: Iterable[Column], before: Mapping[str, Any]) -> dict[Column, Any]:
+    """Which of these columns hold something else than their row, with the previous value, `DEFERRED` if unknown."""
+    held = instance.__dict__
+    found: dict[Column, Any] = {}
+    doubtful: list[Column] = []
+    is_custom = hasattr(instance, "compare_function") or hasattr(instance, "normalise_function")
+    for column in columns:
+        value = held.get(column.attname, DEFERRED)
         if value is DEFERRED:
             continue
-        old = value_of(before, field.attname)
+        old = before.get(column.attname, DEFERRED)
+        if is_custom:
+            doubtful.append(column)
+        elif type(value) is type(old) and type(value) in column.comparable and value == old:
+            continue
+        elif column.is_plain(value) and column.is_plain(old):
+            found[column] = old
+        elif not (isinstance(old, Snapshot) and old.is_of(value)):
+            doubtful.append(column)
+    return _sure(instance, doubtful, before, found) if doubtful else found
+
+
+def _sure(
+    instance: Any, doubtful: Iterable[Column], before: Mapping[str, Any], found: dict[Column, Any]
+) -> dict[Column, Any]:
+    """Compare values in the form in which the database gives them back."""
+    current: dict[Column, Any] = {}
+    previous: dict[Column, Any] = {}
+    for column in doubtful:
+        value = instance.__dict__[column.attname]
+        old = value_of(before, column.attname)
         if old is DEFERRED or is_expression(value) or is_expression(old):
-            unknown[field] = DEFERRED if is_expression(old) else old
+            found[column] = DEFERRED if is_expression(old) else old
         else:
-            current[field] = normal(field, value)
-            previous[field] = normal(field, old)
+            current[column] = column.normal(value)
+            previous[column] = column.normal(old)
     compare: Any = getattr(instance, "compare_function", (raw_compare, {}))
     normalise: Any = getattr(instance, "normalise_function", (normalise_value, {}))
-    found = compare_states(current, previous, compare, normalise)
-    return {field: found[field]["saved"] if field in found else unknown[field] for field in (*found, *unknown)}
+    for column, states in compare_states(current, previous, compare, normalise).items():
+        found[column] = states["saved"]
+    return found
 
 
-def remember(instance: models.Model, fields: Iterable[AnyField], using: str, handover: Handover | None = None) -> None:
+def remember(
+    instance: models.Model,
+    columns: Iterable[Column],
+    using: str,
+    handover: Handover | None = None,
+    before: Mapping[str, Any] | None = None,
+) -> None:
     """Take the instance's present values for what its row holds.
 
     Args:
         instance: the object that was written or read again.
-        fields: which of its columns were.
+        columns: which of its columns were.
         using: the database alias.
         handover: the change whose rollback takes these values away; ``None`` where nothing can be rolled back.
+        before: what `known` gave, where it has been asked already.
     """
-    state = instance._state.__dict__
-    values = dict(known(instance, using))
-    for field in fields:
-        value = instance.__dict__.get(field.attname, DEFERRED)
-        if value is DEFERRED or is_expression(value):
-            values.pop(field.attname, None)
-        elif is_mutable(field):
-            values[field.attname] = Snapshot(value)
+    state, held = instance._state.__dict__, instance.__dict__
+    values = dict(known(instance, using) if before is None else before)
+    for column in columns:
+        value = held.get(column.attname, DEFERRED)
+        if column.is_plain(value):
+            values[column.attname] = value
+        elif (
+            type(value) in column.comparable and type(value) is type(old := values.get(column.attname)) and value == old
+        ):
+            continue
+        elif value is DEFERRED or is_expression(value):
+            values.pop(column.attname, None)
+        elif column.is_mutable:
+            values[column.attname] = column.copy(value)
         else:
-            values[field.attname] = normal(field, value)
-    before = state.get(_ATTRIBUTE) if handover is not None else None
-    if isinstance(before, Row) and handover is not None and handover.goes_with(before.handover):
-        before = before.before
-    state[_ATTRIBUTE] = Row(values, using, handover, before)
+            values[column.attname] = column.normal(value)
+    earlier = state.get(_ATTRIBUTE) if handover is not None else None
+    if isinstance(earlier, Row) and handover is not None and handover.goes_with(earlier.handover):
+        earlier = earlier.before
+    state[_ATTRIBUTE] = Row(values, using, handover, earlier)
 
 
 def forget(instance: models.Model, attnames: Collection[str], using: str) -> None:
@@ -185,7 +199,7 @@ def from_db_for(original: Any) -> Any:
         @functools.wraps(original.__func__)
         def wrapped(cls: Any, db: str, field_names: Collection[str], values: Any, **options: Any) -> models.Model:
             instance: models.Model = original.__func__(cls, db, field_names, values, **options)
-            _remember_loaded(instance, db, field_names, values)
+            _remember_loaded(instance, columns_of(cls), db, field_names, values)
             return instance
 
         return classmethod(wrapped)  # type: ignore[arg-type]
@@ -194,52 +208,50 @@ def from_db_for(original: Any) -> Any:
         cls: Any, db: str, field_names: Collection[str], values: Any, *, fetch_mode: Any = None
     ) -> models.Model:
         row = values
-        if len(values) != len(cls._meta.concrete_fields):
+        fields = cls._meta.concrete_fields
+        is_whole = len(values) == len(fields)
+        if not is_whole:
             values_iter = iter(values)
-            values = [
-                next(values_iter) if field.attname in field_names else DEFERRED for field in cls._meta.concrete_fields
-            ]
+            values = [next(values_iter) if field.attname in field_names else DEFERRED for field in fields]
         new: models.Model = cls(*values)
         state = new._state
         state.adding = False
         state.db = db
         if fetch_mode is not None:
             state.fetch_mode = fetch_mode
+        columns = columns_of(cls)
         if Handover.waiting:
-            _remember_loaded(new, db, field_names, row)
+            _remember_loaded(new, columns, db, field_names, row)
+        elif columns.mutable:
+            state.diffs_row = (field_names, row, _copies(columns, field_names, row, is_whole))  # type: ignore[attr-defined]
         else:
-            state.diffs_row = (field_names, row, _snapshots(cls, field_names, row))  # type: ignore[attr-defined]
+            state.diffs_row = (field_names, row, None)  # type: ignore[attr-defined]
         return new
 
     return classmethod(from_db)
 
 
-def _remember_loaded(instance: models.Model, using: str, names: Collection[str], values: Iterable[Any]) -> None:
+def _remember_loaded(
+    instance: models.Model, columns: Columns, using: str, names: Collection[str], values: Sequence[Any]
+) -> None:
     """Keep a row that was read; one that was read behind a change which is rolled back is unknown then."""
-    snapshots = _snapshots(type(instance), names, values)
+    copies = _copies(columns, names, values, is_whole=False) if columns.mutable else None
     handover = newest_waiting(using) if Handover.waiting else None
-    row: Any = (names, values, snapshots)
+    row: Any = (names, values, copies)
     if handover is not None:
-        row = Row(_values(*row), using, handover, None)
+        row = Row(_values(columns, *row), using, handover, None)
     instance._state.__dict__[_ATTRIBUTE] = row
 
 
-@functools.cache
-def _mutable_names(cls: type[models.Model]) -> frozenset[str]:
-    return frozenset(field.attname for field in cls._meta.concrete_fields if is_mutable(field))
-
-
-def _snapshots(
-    cls: type[models.Model], field_names: Collection[str], values: Iterable[Any]
-) -> dict[str, Snapshot] | None:
-    mutable = _mutable_names(cls)
-    if not mutable:
-        return None
-    return {
-        name: Snapshot(value)
-        for name, value in zip(field_names, values, strict=False)
-        if name in mutable and value is not None
-    }
+def _copies(columns: Columns, names: Collection[str], values: Sequence[Any], is_whole: bool) -> Any:
+    """Copies of a row's values that can change in place, as `_values` takes them."""
+    if is_whole and columns.json_places is not None:
+        try:
+            return [plain_copy(values[place]) for place in columns.json_places]
+        except ValueError:
+            pass
+    row = dict(zip(names, values, strict=False))
+    return {column.attname: column.copy(row[column.attname]) for column in columns.mutable if column.attname in row}
 
 
 def refresh_from_db_for(original: Callable[..., None]) -> Callable[..., None]:
@@ -254,9 +266,9 @@ def refresh_from_db_for(original: Callable[..., None]) -> Callable[..., None]:
         original(self, using=using, fields=fields, **options)
         names = None if fields is None else set(fields)
         read = [
-            field
-            for field in self._meta.concrete_fields
-            if names is None or field.name in names or field.attname in names
+            column
+            for column in columns_of(type(self)).all
+            if names is None or column.name in names or column.attname in names
         ]
         alias = self._state.db or DEFAULT_DB_ALIAS
         remember(self, read, alias, newest_waiting(alias))

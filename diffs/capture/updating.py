@@ -16,6 +16,7 @@ from diffs.registration import Registration
 from diffs.typing import AnyField, AnyQuerySet
 
 from . import bulk, links, values
+from .columns import Column, column_of
 from .context import inside
 from .locking import locked, prepare
 from .transaction import atomic_outside, record
@@ -105,7 +106,8 @@ def _recorded(
 ) -> int:
     model, using = queryset.model, queryset.db
     limit = settings.max_bulk_diffs
-    written = bulk.with_generated(model, list(fields))
+    given = {column_of(field): value for field, value in fields.items()}
+    written = bulk.with_generated(model, list(given))
     rows = _read(queryset, registrations, written, limit + 1)
     if len(rows) > limit:
         return _unrecorded(original, queryset, kwargs, registrations)
@@ -116,7 +118,7 @@ def _recorded(
     updated = _plainly(original, chosen, kwargs)
     queryset._result_cache = None
     is_exact = updated == len(rows)
-    fresh = {field: fields.get(field, DEFERRED) if is_exact else DEFERRED for field in written}
+    fresh = {column: given.get(column, DEFERRED) if is_exact else DEFERRED for column in written}
     made = bulk.Writing(model, using, registrations).entries(rows, lambda pk: fresh)
     if made:
         record(using, made)
@@ -126,14 +128,14 @@ def _recorded(
 def _read(
     queryset: AnyQuerySet,
     registrations: Sequence[Registration],
-    written: Sequence[AnyField],
+    written: Sequence[Column],
     limit: int,
 ) -> dict[Any, bulk.Known]:
     """The rows that will be written, by primary key, locked where the database can."""
     rows = locked(_lockable(queryset))[:limit]
     if bulk.needs_instances(registrations):
         return {instance.pk: bulk.Known(dict(instance.__dict__), instance, True) for instance in rows}
-    attnames = [field.attname for field in written]
+    attnames = [column.attname for column in written]
     for registration in registrations:
         attnames += bulk.pk_names(registration.model)
         attnames += [parent.attname for parent in registration.parents]

@@ -67,6 +67,7 @@ _AGE = "a positive number of seconds, or a timedelta"
 _KEYS = {
     "redis": _Key({}, "a dict: host, port, db, url, embedded or any other argument of redis.Redis", _is_redis),
     "max_element_age": _Key(3600, _AGE, is_age, microseconds),
+    "flush": _Key("commit", "'commit' or 'background'", lambda value: value in ("commit", "background")),
     "use_transactions": _Key(True, "True or False", _is_bool),
     "test_mode": _Key(False, "True or False", _is_bool),
     "prefix": _Key("diffs", "text without braces", _is_prefix),
@@ -97,6 +98,11 @@ class Settings:
     def max_element_age(self) -> int:
         """How long a diff is kept where the model doesn't say otherwise, in microseconds."""
         return int(self._get("max_element_age"))
+
+    @property
+    def flush(self) -> str:
+        """When diffs are sent: with the ``"commit"``, or by a thread in the ``"background"``, soon after it."""
+        return str(self._get("flush"))
 
     @property
     def use_transactions(self) -> bool:

@@ -1,7 +1,7 @@
 """Redis: the only room that imports its client."""
 
 from .batch import Entry, FeedRef, Floors
-from .process import close_store, get_store, hand_over
+from .process import close_store, drain, get_store, hand_over
 from .store import Page, Read, Store, Stored
 from .upkeep import FeedSurvey, PruneResult, Survey, Upkeep
 
@@ -18,6 +18,7 @@ __all__ = [
     "Survey",
     "Upkeep",
     "close_store",
+    "drain",
     "get_store",
     "hand_over",
 ]

@@ -13,6 +13,7 @@ from diffs.conf import NAME, settings
 
 from .batch import Entry, Floors
 from .connection import connect
+from .sender import DRAIN_SECONDS, Sender
 from .store import Store
 
 
@@ -21,6 +22,7 @@ class _Own(NamedTuple):
 
     store: Store
     put: Callable[[Sequence[Entry], Floors | None], None]
+    sender: Sender | None
 
 
 _own: _Own | None = None
@@ -37,7 +39,7 @@ def get_store() -> Store:
 
 
 def hand_over(entries: Sequence[Entry], floors: Floors | None = None) -> None:
-    """Give what was committed to the server; never raises for what the server does.
+    """Give what was committed to the server, at once or in the background; never raises for what the server does.
 
     Args:
         entries: diffs, those of one transaction together; not to be changed afterwards.
@@ -49,12 +51,27 @@ def hand_over(entries: Sequence[Entry], floors: Floors | None = None) -> None:
     (_own or _make()).put(entries, floors)
 
 
+def drain(seconds: float = DRAIN_SECONDS) -> bool:
+    """Wait until what this process has handed over is sent; at once where nothing is sent in the background.
+
+    Args:
+        seconds: how long to wait for it, more or less; the server's timeouts come on top.
+
+    Returns:
+        Whether nothing of it is left: it is stored, or its floors are raised, or will be when Redis is back.
+    """
+    own = _own
+    return own is None or own.sender is None or own.sender.drain(seconds)
+
+
 def close_store() -> None:
     """Drop the process's store; the next use makes another, from the settings of then."""
     global _own
     with _lock:
         own, _own = _own, None
     if own is not None:
+        if own.sender is not None:
+            own.sender.close()
         own.store.close()
 
 
@@ -64,7 +81,8 @@ def _make() -> _Own:
         own = _own
         if own is None:
             store = Store(connect(), settings.prefix)
-            _own = own = _Own(store, store.write)
+            sender = Sender(store) if settings.flush == "background" else None
+            _own = own = _Own(store, sender.put if sender else store.write, sender)
         return own
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import importlib.metadata
 import json
 import os
 import re
@@ -32,6 +33,8 @@ class Environment:
     python: Path
     django: str
     """The series: ``"5.2"``."""
+    folder: Path = ROOT
+    """Where workers start, and find modules before those that are installed."""
 
     @property
     def label(self) -> str:
@@ -67,6 +70,49 @@ def of_django(series: str) -> Environment:
     return Environment(python, series)
 
 
+@functools.cache
+def with_packages(series: str, packages: tuple[str, ...]) -> Environment:
+    """An environment with a Django of that series and other packages, as far as they can be installed.
+
+    Args:
+        series: ``"5.2"``.
+        packages: what pip installs, each by itself, so that one that fails keeps none of the others out.
+
+    Raises:
+        EnvironmentMissing: see `of_django`.
+    """
+    if current().django == series and all(map(_is_installed, packages)):
+        return current()
+    python = make(
+        f"packages-{series}",
+        newest_python(OLDEST_PYTHON[series]),
+        ("--editable", f"{ROOT}[fast]", f"django~={series}.0", "psycopg[binary]>=3.2"),
+        optional=packages,
+    )
+    return Environment(python, series)
+
+
+@functools.cache
+def of_original() -> Environment:
+    """An environment with the original django-diffs, and the Django and redis-py of its time.
+
+    Raises:
+        EnvironmentMissing: see `of_django`.
+    """
+    python = make(
+        "original",
+        newest_python((3, 8), (3, 9)),
+        ("django-diffs==0.1.16", "django~=2.2.0", "redis~=2.10.6", "fakeredis<1", "psycopg2-binary<2.9"),
+    )
+    # The project's folder has another package of that name.
+    folder = FOLDER / "original" / "modules"
+    folder.mkdir(exist_ok=True)
+    link = folder / "benchmarks"
+    if not link.exists():
+        link.symlink_to(ROOT / "benchmarks")
+    return Environment(python, "2.2", folder)
+
+
 def newest_python(oldest: tuple[int, int], newest: tuple[int, int] = (3, 99)) -> Path:
     """The newest interpreter of this machine within two versions, both included.
 
@@ -79,13 +125,14 @@ def newest_python(oldest: tuple[int, int], newest: tuple[int, int] = (3, 99)) ->
     return found[max(found)]
 
 
-def make(name: str, python: Path, requirements: Sequence[str]) -> Path:
+def make(name: str, python: Path, requirements: Sequence[str], optional: Sequence[str] = ()) -> Path:
     """Make a virtual environment, unless it is there already with the same requirements.
 
     Args:
         name: its folder.
         python: the interpreter that it is made from.
         requirements: what pip is to install.
+        optional: what it is to install besides, each by itself, unless that fails.
 
     Returns:
         Its interpreter.
@@ -95,7 +142,8 @@ def make(name: str, python: Path, requirements: Sequence[str]) -> Path:
     """
     folder = FOLDER / name
     stamp, own = folder / "ready", folder / "bin" / "python"
-    choice = json.dumps([str(python), list(requirements), hashlib.sha256((ROOT / "setup.py").read_bytes()).hexdigest()])
+    setup = hashlib.sha256((ROOT / "setup.py").read_bytes()).hexdigest()
+    choice = json.dumps([str(python), [*requirements], [*optional], setup])
     if stamp.exists() and stamp.read_text() == choice:
         return own
     print(f"Making the environment {name}.", file=sys.stderr, flush=True)
@@ -105,6 +153,10 @@ def make(name: str, python: Path, requirements: Sequence[str]) -> Path:
         if done.returncode:
             print(done.stdout + done.stderr, file=sys.stderr)
             raise EnvironmentMissing("the environment could not be made")
+    for package in optional:
+        done = subprocess.run((*pip, package), capture_output=True, text=True)
+        if done.returncode:
+            print(done.stdout + done.stderr, file=sys.stderr)
     stamp.write_text(choice)
     return own
 
@@ -115,8 +167,9 @@ def interpreters() -> list[tuple[Path, tuple[int, int]]]:
     return [(path, version) for path in _candidates() if (version := _version(path))]
 
 
-def versions(environment: Environment) -> dict[str, str]:
-    """The versions of Python and of the packages that matter, in an environment."""
+@functools.cache
+def versions(environment: Environment, packages: tuple[str, ...] = PACKAGES) -> dict[str, str]:
+    """The versions of Python, SQLite and of those packages that are installed, in an environment."""
     program = (
         "import importlib.metadata as m, json, platform, sqlite3, sys\n"
         "found = {'python': platform.python_version(), 'sqlite': sqlite3.sqlite_version}\n"
@@ -126,10 +179,18 @@ def versions(environment: Environment) -> dict[str, str]:
         "print(json.dumps(found))"
     )
     done = subprocess.run(
-        (environment.python, "-c", program, *PACKAGES), capture_output=True, text=True, check=True, cwd=FOLDER.parent
+        (environment.python, "-c", program, *packages), capture_output=True, text=True, check=True, cwd=FOLDER.parent
     )
     found: dict[str, str] = json.loads(done.stdout)
     return found
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def _candidates() -> Iterator[Path]:

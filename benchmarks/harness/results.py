@@ -37,7 +37,9 @@ def as_dict(run: Run, rows: Sequence[Row]) -> dict[str, Any]:
             "cores": os.cpu_count(),
             "kernel": f"{platform.system()} {platform.release()}",
         },
-        "environments": {name: environments.versions(each) for name, each in sorted(run.used.items())},
+        "environments": [
+            environments.versions(environment, tuple(sorted(packages))) for environment, packages in run.used.items()
+        ],
         "sqlite": f"a file on disk; {SQLITE_PRAGMAS}",
         "servers": run.servers.as_dict(),
         "rows": [{**dataclasses.asdict(row), "met": row.met} for row in rows],

@@ -53,8 +53,8 @@ class Run:
         self.quick = quick
         self.only = frozenset(only)
         self.seed = seed
-        self.used: dict[str, Environment] = {}
-        """The environments that contenders ran in, by label."""
+        self.used: dict[Environment, set[str]] = {}
+        """The environments that contenders ran in, with the packages of interest."""
         cpus = sorted(os.sched_getaffinity(0)) if pinned and hasattr(os, "sched_getaffinity") else []
         self.worker_cpu, self.server_cpu = (cpus[0], cpus[1]) if len(cpus) > 1 else (None, None)
         self.servers = Servers(self.server_cpu)
@@ -97,7 +97,7 @@ class Run:
         apps: Sequence[str] = (),
         settings: Mapping[str, Any] | None = None,
         environment: Environment | None = None,
-        command: Sequence[str | Path] = (),
+        packages: tuple[str, ...] = (),
         migrate: bool = True,
     ) -> Worker:
         """Start a contender in a process, a database and a numbered database of Redis of its own.
@@ -110,14 +110,14 @@ class Run:
             apps: installed apps that the contender takes besides.
             settings: Django settings that it takes besides.
             environment: the interpreter; the one that runs this unless given.
-            command: another program than ``benchmarks.harness.serving``.
+            packages: whose versions the result is to tell besides.
             migrate: make the tables.
 
         Returns:
             The worker, to be used as a context manager.
         """
         environment = environment or environments.current()
-        self.used.setdefault(environment.label, environment)
+        self.used.setdefault(environment, set()).update(environments.PACKAGES, packages)
         redis_options = {**self.servers.redis(listpack_value).options, "db": next(self._redis_databases)}
         variables = {
             "contender": contender,
@@ -130,7 +130,8 @@ class Run:
         }
         worker = Worker(
             contender,
-            command or (environment.python, "-m", "benchmarks.harness.serving"),
+            (environment.python, "-m", "benchmarks.harness.serving"),
+            environment.folder,
             {"DIFFS_BENCH": json.dumps(variables), "PYTHONHASHSEED": str(self.seed)},
             self.worker_cpu,
         )

@@ -12,7 +12,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from .environments import ROOT
 from .servers import pin
 
 # What a measure may take until it must have hung, in seconds.
@@ -29,13 +28,14 @@ class Worker:
     """A process that runs operations and replies by JSON lines; ends with the context."""
 
     def __init__(
-        self, name: str, command: Sequence[str | Path], environment: Mapping[str, str], cpu: int | None
+        self, name: str, command: Sequence[str | Path], folder: Path, environment: Mapping[str, str], cpu: int | None
     ) -> None:
         """Start it.
 
         Args:
             name: the contender.
             command: the program with its arguments; it reads requests from stdin and replies on stdout.
+            folder: where it starts.
             environment: variables on top of this process's own.
             cpu: the core that it is to run on; ``None``: wherever.
         """
@@ -43,7 +43,7 @@ class Worker:
         self._log = tempfile.TemporaryFile("w+", prefix="diffs-bench-")  # noqa: SIM115
         self._process = subprocess.Popen(
             list(map(str, command)),
-            cwd=ROOT,
+            cwd=folder,
             env={**{key: value for key, value in os.environ.items() if key not in HIDDEN}, **environment},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

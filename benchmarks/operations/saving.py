@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
+import operator
 import time
-from collections.abc import Callable
 from typing import Any
 
 from django.db import transaction
+
+from benchmarks.project.models import contender
 
 from . import floor, tables
 from .timing import stopwatch
 
 GROUPS = 10
 STATUSES = ("open", "closed")
-# Of many sets, how many members there are: asked while a sender may be at work, so it must cost next to nothing.
-COUNT = "local n = 0 for _, key in ipairs(KEYS) do n = n + redis.call('ZCARD', key) end return n"
 DRAIN_SECONDS = 30.0
+POLL_SECONDS = 0.0005
 
 _instances: list[Any] = []
+_save = getattr(contender, "save", operator.methodcaller("save"))
 
 
-def prepare(*, model: str, rows: int) -> None:
-    """Insert rows and load them: those that will be updated."""
-    if model == "Member":
-        tables.fill(model="Group", rows=GROUPS)
-    tables.fill(model=model, rows=rows)
-    _instances[:] = tables.model_of(model).objects.all()
+def prepare(*, model: str, rows: int, fill: bool = True) -> None:
+    """Load the rows that will be updated.
+
+    Args:
+        model: of which model.
+        rows: how many.
+        fill: insert them first.
+    """
+    if fill:
+        if model == "Member":
+            tables.fill(model="Group", rows=GROUPS)
+        tables.fill(model=model, rows=rows)
+    _instances[:] = tables.model_of(model).objects.order_by("pk")[:rows]
 
 
 def update(*, evalsha: bool = False) -> dict[str, float]:
@@ -35,9 +44,8 @@ def update(*, evalsha: bool = False) -> dict[str, float]:
         evalsha: append by hand after each save.
     """
     tables.settle()
-    append = floor.append if evalsha else None
     with stopwatch() as watch:
-        _save_all(append)
+        _update_all(evalsha)
     return watch.per(len(_instances))
 
 
@@ -49,17 +57,14 @@ def create(*, model: str, rows: int, evalsha: bool = False) -> dict[str, float]:
         rows: how many.
         evalsha: append by hand after each.
     """
-    tables.settle()
     owner = tables.model_of(model)
     instances = [owner(**tables.values_of(model, number)) for number in range(rows)]
+    tables.settle()
     with stopwatch() as watch:
-        if evalsha:
-            for instance in instances:
-                instance.save()
+        for instance in instances:
+            _save(instance)
+            if evalsha:
                 floor.append(instance.pk)
-        else:
-            for instance in instances:
-                instance.save()
     return watch.per(rows)
 
 
@@ -67,39 +72,44 @@ def update_in_one_transaction() -> dict[str, float]:
     """The same as `update` within one ``atomic()``, the commit included."""
     tables.settle()
     with stopwatch() as watch, transaction.atomic():
-        _save_all(None)
+        _update_all(False)
     return watch.per(len(_instances))
 
 
 def update_and_drain() -> dict[str, float]:
     """The same as `update`, and how long it takes until all diffs are in Redis, counted from the beginning, too."""
     tables.settle()
-    server = floor.client()
-    keys = list(server.scan_iter(match="*:feed:*", count=1000))
-    count = server.register_script(COUNT)
-    before = count(keys=keys) if keys else 0
+    expected = contender.recorded() + len(_instances)
     with stopwatch() as watch:
         started = time.perf_counter_ns()
-        _save_all(None)
-    deadline = time.monotonic() + DRAIN_SECONDS
-    while True:
-        # The first time there are no feeds yet.
-        keys = keys or list(server.scan_iter(match="*:feed:*", count=1000))
-        missing = before + len(_instances) - (count(keys=keys) if keys else 0)
-        drained = time.perf_counter_ns() - started
-        if not missing:
-            break
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{missing} of {len(_instances)} diffs have not come to Redis.")
-        time.sleep(0.0005)
-        keys = keys if len(keys) == len(_instances) else []
+        _update_all(False)
+    wait_for(expected)
+    drained = time.perf_counter_ns() - started
     return {**watch.per(len(_instances)), "drained": drained / len(_instances) / 1000}
 
 
-def _save_all(append: Callable[[Any], None] | None) -> None:
+def recorded() -> dict[str, int]:
+    """How many changes the contender has on record."""
+    return {"count": contender.recorded()}
+
+
+def wait_for(count: int) -> None:
+    """Wait until so many changes are on record.
+
+    Raises:
+        TimeoutError: they aren't for a long time.
+    """
+    deadline = time.monotonic() + DRAIN_SECONDS
+    while contender.recorded() < count:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{contender.recorded()} of {count} changes are on record.")
+        time.sleep(POLL_SECONDS)
+
+
+def _update_all(evalsha: bool) -> None:
     for instance in _instances:
         instance.votes += 1
         instance.status = STATUSES[instance.votes % 2]
-        instance.save()
-        if append:
-            append(instance.pk)
+        _save(instance)
+        if evalsha:
+            floor.append(instance.pk)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from django.apps import apps
+from django.conf import settings
 from django.core.management import call_command
 from django.db import connection
 
 from benchmarks.project import shapes
+from benchmarks.project.models import contender
 
 
 def make() -> None:
@@ -17,12 +19,13 @@ def make() -> None:
     Raises:
         ValueError: the contender's ``DIFFS_SETTINGS`` have a fault; what it measured would be something else.
     """
-    if apps.is_installed("diffs"):
+    if settings.BENCH["diffs"]:
         from diffs import conf
 
         for problem in conf.problems():
             raise ValueError(problem.message)
     call_command("migrate", run_syncdb=True, verbosity=0)
+    getattr(contender, "after_migrate", lambda: None)()
 
 
 def model_of(name: str) -> Any:

@@ -29,7 +29,8 @@ class ItemFields(models.Model):
 class DocumentFields(ItemFields):
     """The same and a JSON field."""
 
-    content = models.JSONField(default=dict)
+    # The Django of the original has none.
+    content = getattr(models, "JSONField", models.TextField)(default=dict)
 
     class Meta:
         abstract = True

@@ -26,3 +26,10 @@ class Group(GroupFields):
 @diffs.register(parent="group", permission="public")
 class Member(ItemFields):
     group = models.ForeignKey(Group, models.CASCADE, related_name="members")
+
+
+def recorded() -> int:
+    """How many changes there are on record."""
+    from benchmarks.operations import floor
+
+    return floor.count_members("*:feed:*")

@@ -149,17 +149,27 @@ class Settings:
         """Whether public feeds and feed tokens show who made a change."""
         return bool(self._get("public_actors"))
 
+    def __init__(self) -> None:
+        self._checked: dict[str, tuple[Any, Any]] = {}
+        """By key the value that was there last and what it was converted to: every save asks."""
+
     def _get(self, name: str) -> Any:
         key = _KEYS[name]
         value = _raw().get(name, key.default)
+        checked = self._checked.get(name)
+        if checked is not None and checked[0] is value:
+            return checked[1]
         if not key.is_valid(value):
             raise ConfigurationError(f"{NAME}[{name!r}] takes {key.takes}.")
-        return key.convert(value)
+        converted = key.convert(value)
+        if not isinstance(value, Mapping):  # which can change in place
+            self._checked[name] = value, converted
+        return converted
 
 
 def _raw() -> Mapping[str, Any]:
-    raw = getattr(django_settings, NAME, {})
-    if not isinstance(raw, Mapping):
+    raw: Any = getattr(django_settings, NAME, {})
+    if type(raw) is not dict and not isinstance(raw, Mapping):
         raise ConfigurationError(f"{NAME} takes a dict.")
     return raw
 

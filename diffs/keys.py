@@ -64,7 +64,11 @@ class Keyspace(NamedTuple):
 
     def feed(self, name: FeedName) -> str:
         """The sorted set with the feed's diffs; also the channel on which its news are published."""
-        return f"{self.prefix}:{{{name.shard}}}:feed:{name}"
+        return self.feed_in(name.shard, name)
+
+    def feed_in(self, shard: str, name: FeedName) -> str:
+        """The same, where the shard is known."""
+        return f"{self.prefix}:{{{shard}}}:feed:{name}"
 
     def floor(self, name: FeedName) -> str:
         """The feed's own floor."""

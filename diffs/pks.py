@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
+import functools
 from typing import Any
 
 from django.conf import settings
@@ -26,6 +27,8 @@ def wire(model: type[models.Model], pk: Any) -> Any:
     Raises:
         ValueError: it can't be one.
     """
+    if type(pk) is int and _takes_whole_numbers(model) and -MAX_SAFE_INTEGER <= pk <= MAX_SAFE_INTEGER:
+        return pk
     fields = model._meta.pk_fields
     if len(fields) == 1:
         return _wire(fields[0], pk)
@@ -61,6 +64,14 @@ def parse(model: type[models.Model], pk_text: str) -> Any:
     if len(parts) != len(fields):
         raise ValueError(f"The primary key of {model._meta.label} has {len(fields)} parts.")
     return tuple(_parse(field, part) for field, part in zip(fields, parts, strict=True))
+
+
+@functools.cache
+def _takes_whole_numbers(model: type[models.Model]) -> bool:
+    """Whether a number needs no looking at: the primary key is one of Django's own integer fields."""
+    fields = model._meta.pk_fields
+    kind = type(concrete(fields[0]))
+    return len(fields) == 1 and issubclass(kind, models.IntegerField) and kind.__module__ == models.Field.__module__
 
 
 def concrete(field: AnyField) -> AnyField:

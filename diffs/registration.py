@@ -77,8 +77,12 @@ class Registration:
     @property
     def window(self) -> int:
         """How long this model's feeds keep a diff, in microseconds."""
+        return self._own_window or settings.max_element_age
+
+    @cached_property
+    def _own_window(self) -> int | None:
         age = self.options.max_element_age
-        return settings.max_element_age if age is None else microseconds(age)
+        return None if age is None else microseconds(age)
 
     @property
     def model_feed(self) -> FeedRef:
@@ -155,6 +159,11 @@ class Registration:
             if hasattr(self.model, name):
                 return name
         return None
+
+    @cached_property
+    def has_other_feeds(self) -> bool:
+        """Whether diffs may go to more feeds than the object's own."""
+        return bool(self.options.model_feed or self.parents or self.parent_hook)
 
     @cached_property
     def has_send_hook(self) -> bool:

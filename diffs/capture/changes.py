@@ -77,18 +77,21 @@ def _entries(
     # An object whose only column is its key still comes into being.
     if data is None or (not data and action == UPDATE):
         return []
-    row = Row(registration.label, pks.wire(registration.model, subject.pk))
     encoder = Encoder(action, next_version(), new_nonce(), data, current_actor())
     own = registration.feed(subject.pk)
-    made = {own: encoder.own()}
-    others = [*parent_feeds(subject)]
-    if registration.options.model_feed:
-        others.append(registration.model_feed)
-    if others:
-        foreign = encoder.foreign(row)
-        for feed in others:
-            made.setdefault(feed, foreign)
-    return [Entry(feed, member) for feed, member in made.items()]
+    made = [Entry(own, encoder.own())]
+    if registration.has_other_feeds:
+        others = dict.fromkeys(_other_feeds(subject))
+        others.pop(own, None)
+        foreign = encoder.foreign(Row(registration.label, pks.wire(registration.model, subject.pk))) if others else b""
+        made += [Entry(feed, foreign) for feed in others]
+    return made
+
+
+def _other_feeds(subject: Subject) -> Iterable[FeedRef]:
+    yield from parent_feeds(subject)
+    if subject.registration.options.model_feed:
+        yield subject.registration.model_feed
 
 
 def _data(

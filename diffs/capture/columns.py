@@ -162,14 +162,17 @@ class Columns:
         meta: the model's.
     """
 
-    __slots__ = ("all", "by_attname", "fields", "has_generated", "json_places", "keys", "mutable")
+    __slots__ = ("all", "are_compared_otherwise", "fields", "has_generated", "json_places", "keys", "mutable")
 
     def __init__(self, meta: Any) -> None:
         self.fields: Collection[AnyField] = meta.concrete_fields
         self.all = tuple(map(column_of, self.fields))
         self.keys = tuple(map(column_of, meta.pk_fields))
         """Of the primary key."""
-        self.by_attname = {column.attname: column for column in self.all}
+        self.are_compared_otherwise = any(
+            hasattr(meta.model, name) for name in ("compare_function", "normalise_function")
+        )
+        """Whether the model brings functions of its own, as django-dirtyfields takes them."""
         self.has_generated = any(column.is_generated for column in self.all)
         self.mutable = tuple(column for column in self.all if column.is_mutable)
         self.json_places: tuple[int, ...] | None = None
@@ -208,6 +211,4 @@ def shown(registration: Registration) -> Mapping[Column, str]:
 def computed_from(written: Collection[Column], columns: Iterable[Column]) -> list[Column]:
     """The generated ones of some columns that the database computes anew when others are written."""
     fields = [column.field for column in columns if column.is_generated]
-    if not fields:
-        return []
     return [column_of(field) for field in values.computed_from([column.field for column in written], fields)]

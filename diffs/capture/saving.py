@@ -35,7 +35,10 @@ def save_table_for(original: Callable[..., bool]) -> Callable[..., bool]:
     ) -> bool:
         written = cls or type(self)
         alias = using or self._state.db or "default"
-        with links.watching_instance(self, written, alias):
+        if links.links_of(written, alias):
+            with links.watching_instance(self, written, alias):
+                updated = original(self, raw, cls, force_insert, force_update, using, update_fields)
+        else:
             updated = original(self, raw, cls, force_insert, force_update, using, update_fields)
         write = _Write(self, written, raw, updated, alias, update_fields)
         try:
@@ -68,14 +71,16 @@ class _Write:
         self.update_fields = update_fields
         self.is_last = model._meta.concrete_model is type(instance)._meta.concrete_model
 
-        self.columns = self._columns()
+        self.columns: Sequence[Column] = columns_of(model).all
         """The columns that this write, with those of the parents' tables before it, may have changed."""
+        if raw or (updated and update_fields is not None):
+            self.columns = self._only(update_fields)
 
-    def _columns(self) -> Sequence[Column]:
-        columns = local_columns(self.model) if self.raw else columns_of(self.model).all
-        if not self.updated or self.update_fields is None:
+    def _only(self, update_fields: Collection[str] | None) -> Sequence[Column]:
+        columns = local_columns(self.model) if self.raw else self.columns
+        if not self.updated or update_fields is None:
             return columns
-        names = set(self.update_fields)
+        names = set(update_fields)
         named = [column for column in columns if column.name in names or column.attname in names]
         return [*named, *computed_from(named, columns)]
 
@@ -84,17 +89,24 @@ class _Write:
         """What the row held, as far as that is known."""
         return known(self.instance, self.using)
 
+    @functools.cached_property
+    def changed(self) -> Mapping[Column, Any]:
+        """The columns that hold something else than before, with what that was, `DEFERRED` where it isn't known."""
+        return tracking.changed(self.instance, self.columns, self.before)
+
 
 def _saved(write: _Write) -> None:
     registration = recorded(write.model, write.using)
     made: list[Entry] = []
     if registration is not None and not is_unrecorded(registration, write.using):
         made = _entries(registration, write)
-    if not made and (not write.is_last or _is_as_known(write)):
+    if not made and (not write.is_last or (write.updated and not write.changed)):
         return
     handover = record(write.using, made) if made or in_transaction(write.using) else None
     if write.is_last:
-        tracking.remember(write.instance, write.columns, write.using, handover, write.before)
+        # What hasn't changed is remembered already.
+        written = write.changed if write.updated else write.columns
+        tracking.remember(write.instance, written, write.using, handover, write.before)
 
 
 def _refuse(write: _Write) -> None:
@@ -104,32 +116,28 @@ def _refuse(write: _Write) -> None:
         record(write.using, (), concerned(registration))
 
 
-def _is_as_known(write: _Write) -> bool:
-    return write.updated and not tracking.changed(write.instance, write.columns, write.before)
-
-
 def _entries(registration: Registration, write: _Write) -> list[Entry]:
     instance = write.instance
-    before = write.before if write.updated else {}
-    dirty = _dirty(registration, write, before)
+    dirty = _dirty(registration, write)
     if write.updated and not dirty:
         return []
-    parents = _present_parents(registration, write, before)
-    pk = instance._get_pk_val(registration.model._meta)
-    # A fixture writes one table alone: for those of the parents the instance has nothing but defaults.
     held = instance.__dict__
-    written = set(write.columns) if write.raw else None
-    fresh = {
-        column: DEFERRED if written is not None and column not in written else held.get(column.attname, DEFERRED)
-        for column in dirty
-    }
+    fresh = {column: held.get(column.attname, DEFERRED) for column in dirty}
+    if write.raw:
+        # A fixture writes one table alone: for those of the parents the instance has nothing but defaults.
+        fresh.update((column, DEFERRED) for column in dirty if column not in write.columns)
+    parents = _present_parents(registration, write)
+    pk = instance._get_pk_val(registration.model._meta)
     _read_back(write, registration, pk, fresh, parents)
-    feeds = {parent.name: (parents[parent.name], value_of(before, parent.attname)) for parent in registration.parents}
+    feeds = {
+        parent.name: (parents[parent.name], value_of(write.before, parent.attname) if write.updated else DEFERRED)
+        for parent in registration.parents
+    }
     subject = Subject(registration, write.using, pk, feeds, instance)
-    return entries(subject, UPDATE if write.updated else CREATE, fresh, dirty if write.updated else fresh)
+    return entries(subject, UPDATE if write.updated else CREATE, fresh, dirty)
 
 
-def _present_parents(registration: Registration, write: _Write, before: Mapping[str, Any]) -> dict[str, Any]:
+def _present_parents(registration: Registration, write: _Write) -> dict[str, Any]:
     """The foreign keys that stand in the row now: what was written, else what was there."""
     if not registration.parents:
         return {}
@@ -137,25 +145,27 @@ def _present_parents(registration: Registration, write: _Write, before: Mapping[
     return {
         parent.name: write.instance.__dict__.get(parent.attname, DEFERRED)
         if parent.attname in written
-        else value_of(before, parent.attname)
+        else (value_of(write.before, parent.attname) if write.updated else DEFERRED)
         for parent in registration.parents
     }
 
 
-def _dirty(registration: Registration, write: _Write, before: Mapping[str, Any]) -> dict[Column, Any]:
-    instance = write.instance
+def _dirty(registration: Registration, write: _Write) -> Mapping[Column, Any]:
+    """The columns for the diff, with what they held."""
     may_show = shown(registration)
     if not write.updated:
         return {column: DEFERRED for column in may_show if not column.field.many_to_many}
+    dirty = write.changed
     if registration.has_own_detection:
-        own = instance.get_dirty_fields(check_relationship=True)  # type: ignore[attr-defined]
+        own = write.instance.get_dirty_fields(check_relationship=True)  # type: ignore[attr-defined]
         dirty = {column: own[name] for column in write.columns for name in (column.name, column.attname) if name in own}
-    else:
-        dirty = tracking.changed(instance, write.columns, before)
     # A field that may be shown can be computed from one that may not.
-    for column in computed_from(dirty, write.columns):
-        dirty.setdefault(column, value_of(before, column.attname))
-    return {column: old for column, old in dirty.items() if column in may_show}
+    computed = computed_from(dirty, write.columns) if columns_of(write.model).has_generated else ()
+    return {
+        column: old
+        for column, old in (*dirty.items(), *((each, value_of(write.before, each.attname)) for each in computed))
+        if column in may_show
+    }
 
 
 def _read_back(

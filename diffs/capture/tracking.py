@@ -68,7 +68,8 @@ def _is_of(instance: models.Model, columns: Columns, values: Mapping[str, Any]) 
     """Whether the instance still names this row: its primary key may have been changed, to copy it."""
     for column in columns.keys:
         before = value_of(values, column.attname)
-        if before is not DEFERRED and not column.is_same(before, instance.__dict__.get(column.attname)):
+        value = instance.__dict__.get(column.attname)
+        if before is not value and before is not DEFERRED and not column.is_same(before, value):
             return False
     return True
 
@@ -102,7 +103,7 @@ def changed(instance: models.Model, columns: Iterable[Column], before: Mapping[s
     held = instance.__dict__
     found: dict[Column, Any] = {}
     doubtful: list[Column] = []
-    is_custom = hasattr(instance, "compare_function") or hasattr(instance, "normalise_function")
+    is_custom = columns_of(type(instance)).are_compared_otherwise
     for column in columns:
         value = held.get(column.attname, DEFERRED)
         if value is DEFERRED:

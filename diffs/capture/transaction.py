@@ -85,26 +85,36 @@ def newest_waiting(using: str) -> Handover | None:
 
 def in_transaction(using: str) -> bool:
     """Whether what is written now can still be rolled back."""
-    connection = connections[using]
-    return connection.in_atomic_block or not connection.get_autocommit()
+    return _can_roll_back(connections[using])
 
 
-def record(using: str, entries: Sequence[Entry], floors: Floors | None = None) -> Handover:
+def _can_roll_back(connection: Any) -> bool:
+    if connection.in_atomic_block:
+        return True
+    # One that is open knows; asking another opens it.
+    return not (connection.get_autocommit() if connection.connection is None else connection.autocommit)
+
+
+def record(using: str, entries: Sequence[Entry], floors: Floors | None = None) -> Handover | None:
     """Hand diffs over: at once in autocommit mode, else with the commit.
 
     Args:
         using: the database alias of the change.
         entries: its diffs, for each feed.
         floors: what old cursors are to be refused for.
+
+    Returns:
+        What a rollback takes away; ``None`` where nothing can be rolled back.
     """
-    handover = Handover(entries, floors)
-    if not in_transaction(using):
-        handover()
-        return handover
+    connection = connections[using]
+    if not _can_roll_back(connection):
+        _send(entries, floors)
+        return None
     if not settings.use_transactions:
-        handover()
-        handover = Handover(())
-    handover.wait(connections[using])
+        _send(entries, floors)
+        entries, floors = (), None
+    handover = Handover(entries, floors)
+    handover.wait(connection)
     return handover
 
 
@@ -118,6 +128,10 @@ def deliver(handovers: Iterable[Handover]) -> None:
         entries += handover.entries
         if handover.floors:
             floors.add(handover.floors)
+    _send(entries, floors)
+
+
+def _send(entries: Sequence[Entry], floors: Floors | None) -> None:
     if not entries and not floors:
         return
     try:

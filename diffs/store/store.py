@@ -7,7 +7,7 @@ import itertools
 import logging
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import redis
@@ -97,20 +97,18 @@ class Store:
 
         What can't be written raises the floors of the feeds concerned, now or as soon as the server is back.
         """
-        feeds: dict[FeedRef, list[bytes]] = defaultdict(list)
-        for feed, member in entries:
-            feeds[feed].append(member)
-        if not feeds:
+        batches = _batches(entries)
+        if not batches:
             return
-        batches = list(_batches(feeds))
         try:
-            replies = self.run([self._append_call(batch) for batch in batches])
+            replies = self.run([self._append_call(shard, batch) for shard, batch in batches])
         except StoreUnavailable as error:
-            self._outage.begin(error.__cause__ or error, Floors(feeds))
+            missed = Floors(feed for _, batch in batches for feed, _ in batch)
+            self._outage.begin(error.__cause__ or error, missed)
             return
         refused = Floors()
         refusal: Exception | None = None
-        for batch, reply in zip(batches, replies, strict=True):
+        for (_, batch), reply in zip(batches, replies, strict=True):
             if isinstance(reply, Exception):
                 refusal = reply
                 refused.add(Floors(feed for feed, _ in batch))
@@ -197,12 +195,11 @@ class Store:
         self._outage.close()
         self.client.close()
 
-    def _append_call(self, batch: list[tuple[FeedRef, list[bytes]]]) -> Call:
+    def _append_call(self, shard: str, batch: _Batch) -> Call:
         arguments: list[Argument] = []
-        for feed, members in batch:
-            arguments += [feed.name.model, feed.window, len(members), *members]
-        names = [feed.name for feed, _ in batch]
-        return self.call("append", names[0].shard, map(self.keys.feed, names), arguments)
+        for (name, window), members in batch:
+            arguments += (name.model, window, len(members), *members)
+        return self.call("append", shard, [self.keys.feed_in(shard, feed.name) for feed, _ in batch], arguments)
 
     def _floor_call(self, shard: str, feeds: Sequence[FeedRef], fields: Iterable[str], *, clear: bool = False) -> Call:
         keys = itertools.chain.from_iterable((self.keys.feed(name), self.keys.floor(name)) for name, _ in feeds)
@@ -290,21 +287,29 @@ class Store:
             logger.error("Redis takes no diffs (%s): changes are saved, old cursors will be refused.", error)
 
 
-def _batches(feeds: Mapping[FeedRef, list[bytes]]) -> Iterator[list[tuple[FeedRef, list[bytes]]]]:
-    """Feeds of one shard together, a feed's diffs never apart, calls of about `APPEND_MEMBERS` members."""
-    shards: dict[str, list[tuple[FeedRef, list[bytes]]]] = defaultdict(list)
-    for feed, members in feeds.items():
-        shards[feed.name.shard].append((feed, members))
-    for shard in shards.values():
-        batch: list[tuple[FeedRef, list[bytes]]] = []
-        size = 0
-        for feed, members in shard:
-            if batch and size + len(members) > APPEND_MEMBERS:
-                yield batch
-                batch, size = [], 0
-            batch.append((feed, members))
-            size += len(members)
-        yield batch
+_Batch = list[tuple[FeedRef, list[bytes]]]
+
+
+def _batches(entries: Iterable[Entry]) -> list[tuple[str, _Batch]]:
+    """By shard feeds with their diffs, a feed's never apart, about `APPEND_MEMBERS` diffs in each batch."""
+    feeds: dict[FeedRef, list[bytes]] = {}
+    for feed, member in entries:
+        if feed in feeds:
+            feeds[feed].append(member)
+        else:
+            feeds[feed] = [member]
+    batches: list[tuple[str, _Batch]] = []
+    filling: dict[str, tuple[_Batch, int]] = {}
+    for each in feeds.items():
+        feed, members = each
+        shard = feed.name.shard
+        batch, size = filling.get(shard, ([], 0))
+        if not batch or size + len(members) > APPEND_MEMBERS:
+            batch, size = [], 0
+            batches.append((shard, batch))
+        batch.append(each)
+        filling[shard] = batch, size + len(members)
+    return batches
 
 
 def _refusal(reply: list[bytes]) -> CursorExpired:

@@ -22,7 +22,7 @@ import math
 import os
 import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import msgpack
@@ -48,7 +48,6 @@ _FIRST = dt.datetime.min.replace(tzinfo=dt.timezone.utc)
 _LAST = dt.datetime.max.replace(tzinfo=dt.timezone.utc)
 _MICROSECOND = dt.timedelta(microseconds=1)
 _UNIX_DAY = _UNIX.toordinal()
-_UNCHECKED = frozenset({str, bool, type(None), uuid.UUID, dt.date})
 
 
 class Row(NamedTuple):
@@ -172,43 +171,92 @@ def _pack(value: Any) -> bytes:
 
 def _check(value: Any) -> None:
     """Refuse what msgpack would store although no reader could take it."""
-    if type(value) in _UNCHECKED:
-        return
-    if isinstance(value, int):
-        if abs(value) > MAX_SAFE_INTEGER:
-            raise SerializationError("A diff can't hold a number beyond 2**53: make it text.")
-    elif isinstance(value, float):
-        if not math.isfinite(value):
-            raise SerializationError("A diff can't hold a number that is none: make it text.")
-    elif isinstance(value, Mapping):
-        if not all(isinstance(key, str) for key in value):
+    check = _CHECKS.get(type(value), _check_other)
+    if check is not None:
+        check(value)
+
+
+def _check_whole(value: int) -> None:
+    if not -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER:
+        raise SerializationError("A diff can't hold a number beyond 2**53: make it text.")
+
+
+def _check_float(value: float) -> None:
+    if not math.isfinite(value):
+        raise SerializationError("A diff can't hold a number that is none: make it text.")
+
+
+def _check_mapping(value: Mapping[Any, Any]) -> None:
+    for key, item in value.items():
+        if not isinstance(key, str):
             raise SerializationError("A diff can't hold keys that are no text.")
-        for item in value.values():
-            if type(item) not in _UNCHECKED:
-                _check(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            _check(item)
-    elif isinstance(value, dt.datetime):
-        if value.tzinfo is not None and not _FIRST <= value <= _LAST:
-            raise SerializationError("A diff can't hold a time that no calendar has in UTC.")
-    elif isinstance(value, bytes | bytearray | memoryview):
-        raise SerializationError("A diff can't hold bytes: make them text.")
+        check = _CHECKS.get(type(item), _check_other)
+        if check is not None:
+            check(item)
+
+
+def _check_list(value: Iterable[Any]) -> None:
+    for item in value:
+        _check(item)
+
+
+def _check_moment(value: dt.datetime) -> None:
+    if value.tzinfo is not None and value.tzinfo is not dt.timezone.utc and not _FIRST <= value <= _LAST:
+        raise SerializationError("A diff can't hold a time that no calendar has in UTC.")
+
+
+def _check_bytes(value: Any) -> None:
+    raise SerializationError("A diff can't hold bytes: make them text.")
+
+
+_CHECKS: dict[type, Callable[[Any], None] | None] = {
+    str: None,
+    type(None): None,
+    bool: None,
+    dt.date: None,
+    uuid.UUID: None,
+    int: _check_whole,
+    float: _check_float,
+    dict: _check_mapping,
+    list: _check_list,
+    dt.datetime: _check_moment,
+}
+_CHECKED_BASES: tuple[tuple[type | tuple[type, ...], Callable[[Any], None]], ...] = (
+    (int, _check_whole),
+    (float, _check_float),
+    (Mapping, _check_mapping),
+    ((list, tuple), _check_list),
+    (dt.datetime, _check_moment),
+    ((bytes, bytearray, memoryview), _check_bytes),
+)
+
+
+def _check_other(value: Any) -> None:
+    for bases, check in _CHECKED_BASES:
+        if isinstance(value, bases):
+            check(value)
+            break
 
 
 def _pack_extension(value: Any) -> msgpack.ExtType:
     if isinstance(value, dt.datetime):
         if value.utcoffset() is None:
-            return msgpack.ExtType(_NAIVE, _signed((value - _UNIX) // _MICROSECOND, 8))
-        return msgpack.ExtType(_AWARE, _signed((value - _UNIX_UTC) // _MICROSECOND, 8))
+            return _extension(_NAIVE, _signed((value - _UNIX) // _MICROSECOND, 8))
+        return _extension(_AWARE, _signed((value - _UNIX_UTC) // _MICROSECOND, 8))
     if isinstance(value, dt.date):
-        return msgpack.ExtType(_DATE, _signed(value.toordinal() - _UNIX_DAY, 4))
+        return _extension(_DATE, _signed(value.toordinal() - _UNIX_DAY, 4))
     if isinstance(value, uuid.UUID):
-        return msgpack.ExtType(_UUID, value.bytes)
+        return _extension(_UUID, value.bytes)
     raise SerializationError(
         f"A diff can't hold a {type(value).__module__}.{type(value).__qualname__}: turn it into text, a number, "
         "a list or a dict."
     )
+
+
+def _extension(code: int, payload: bytes) -> msgpack.ExtType:
+    # Not ExtType(), which looks at what it is given: that takes longer than packing it.
+    extension: msgpack.ExtType = tuple.__new__(msgpack.ExtType, (code, payload))
+    return extension
 
 
 _per_thread = _PerThread()

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from django.db import models
 from django.db.models.base import DEFERRED
 
-from diffs.diff import CREATE, UPDATE, Action
+from diffs.diff import UPDATE, Action
 from diffs.registration import Registration
 from diffs.store import Entry, Floors
 from diffs.typing import AnyModel, AnyQuerySet
@@ -152,16 +152,15 @@ class Writing(NamedTuple):
             rows: the rows written, by primary key.
             fresh: for a primary key what was written; what only the database knows is read back, in one query.
         """
-        written = {pk: dict(fresh(pk)) for pk in rows}
-        self._read_back(written)
+        written = self._read_back({pk: fresh(pk) for pk in rows})
         made: list[Entry] = []
         for registration in self.registrations:
             for pk, columns in written.items():
-                made += self._entries(registration, rows[pk], columns)
+                made += self._entries(registration, pk, rows[pk], columns)
         return made
 
-    def _read_back(self, written: dict[Any, dict[Column, Any]]) -> None:
-        # By a primary key the row is found: it is known.
+    def _read_back(self, written: dict[Any, Values]) -> Mapping[Any, Values]:
+        """What was written, with what only the database knows; without the rows that are gone."""
         keys = columns_of(self.model).keys
         unknown: dict[str, Column] = {}
         pks = []
@@ -169,42 +168,58 @@ class Writing(NamedTuple):
             missing = [
                 column
                 for column, value in columns.items()
-                if value is DEFERRED
-                or column.is_generated
-                or (column.must_be_read(value, self.using) and column not in keys)
+                if not column.is_plain(value)
+                and (
+                    value is DEFERRED
+                    or column.is_generated
+                    # By a primary key the row is found: it is known.
+                    or (column not in keys and column.must_be_read(value, self.using))
+                )
             ]
             if missing:
                 pks.append(pk)
                 unknown.update((column.attname, column) for column in missing)
         if not unknown:
-            return
+            return written
         found = rows_of(unfiltered(self.model, self.using), pks, unknown)
         for pk in pks:
-            columns = written[pk]
             if pk in found:
-                columns.update((column, found[pk][name]) for name, column in unknown.items() if column in columns)
+                columns = written[pk]
+                read = {column: found[pk][name] for name, column in unknown.items() if column in columns}
+                written[pk] = {**columns, **read}
             else:
                 del written[pk]
+        return written
 
-    def _entries(self, registration: Registration, known: Known, columns: Values) -> list[Entry]:
+    def _entries(self, registration: Registration, pk: Any, known: Known, columns: Values) -> list[Entry]:
         row = known.row
-        may_show = shown(registration)
-        changed = {
-            column: value
-            for column, value in columns.items()
-            if column in may_show and not (self.only_changed and self._is_same(column, value, row))
-        }
-        if not changed and self.action != CREATE:
-            return []
-        parents = {
-            parent.name: (row.get(parent.attname), self._parent_now(parent.attname, columns))
-            for parent in registration.parents
-        }
+        changed = columns
+        if self.only_changed:
+            may_show = shown(registration)
+            changed = {
+                column: value
+                for column, value in columns.items()
+                if column in may_show and not self._is_same(column, value, row)
+            }
+            if not changed:
+                return []
+        parents: Mapping[str, Sequence[Any]] = {}
+        if registration.parents:
+            parents = {
+                parent.name: (row.get(parent.attname), self._parent_now(parent.attname, columns))
+                for parent in registration.parents
+            }
         if known.is_ours:
             for column, value in columns.items():
                 setattr(known.instance, column.attname, column.normal(value))
-        subject = Subject(registration, self.using, pk_in(registration.model, row), parents, known.instance)
-        previous = {column: row.get(column.attname, DEFERRED) for column in changed}
+        if registration.model is not self.model:
+            pk = pk_in(registration.model, row)
+        subject = Subject(registration, self.using, pk, parents, known.instance)
+        previous = (
+            {}
+            if registration.serialize_hook is None
+            else {column: row.get(column.attname, DEFERRED) for column in changed}
+        )
         return entries(subject, self.action, changed, previous)
 
     @staticmethod

@@ -103,8 +103,12 @@ def _data(
     hook = registration.serialize_hook
     if hook is None or subject.instance is None:
         return {name: column.stored(fresh[column]) for column, name in shown(registration).items() if column in fresh}
-    source = fresh if action == CREATE else previous
-    dirty = {column.name: None if (old := source.get(column)) is DEFERRED else old for column in fresh}
+    source, may_show = fresh if action == CREATE else previous, shown(registration)
+    dirty = {
+        column.name: None if (old := source.get(column)) is DEFERRED else old for column in fresh if column in may_show
+    }
+    if not dirty and action == UPDATE:
+        return None
     data = hook(subject.instance, dirty, action == CREATE)
     if not data:
         return None

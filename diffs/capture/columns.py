@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import functools
+import math
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
@@ -42,6 +43,10 @@ def _whole(value: int) -> int | str:
     return value if -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER else str(value)
 
 
+def _is_aware(value: dt.datetime) -> bool:
+    return value.tzinfo is not None
+
+
 # The types of value that Django's own fields give, each with what turns it into a diff's.
 _KEPT: tuple[tuple[type[AnyField], type, Form], ...] = (
     (models.BooleanField, bool, None),
@@ -50,10 +55,13 @@ _KEPT: tuple[tuple[type[AnyField], type, Form], ...] = (
     (models.TextField, str, None),
     (models.UUIDField, uuid.UUID, None),
 )
-# Compared as they are, but not stored so: without a zone, not finite, with too many digits.
+# Those that are kept as they are where this says so.
+_KEPT_IF: tuple[tuple[type[AnyField], type, Callable[[Any], bool]], ...] = (
+    (models.DateTimeField, dt.datetime, _is_aware),
+    (models.FloatField, float, math.isfinite),
+)
+# Those that are the same in the database where they are equal, but may be kept otherwise.
 _COMPARED: tuple[tuple[type[AnyField], type], ...] = (
-    (models.DateTimeField, dt.datetime),
-    (models.FloatField, float),
     (models.DecimalField, decimal.Decimal),
     (models.TimeField, dt.time),
     (models.DurationField, dt.timedelta),
@@ -67,7 +75,9 @@ class Column:
         field: a concrete field, or a many-to-many field.
     """
 
-    __slots__ = ("_forms", "attname", "comparable", "copy", "field", "is_generated", "is_json", "is_mutable", "name")
+    __slots__ = (
+        "_checks", "_forms", "attname", "comparable", "copy", "field", "is_generated", "is_json", "is_mutable", "name",
+    )  # fmt: skip
 
     def __init__(self, field: AnyField) -> None:
         self.field = field
@@ -79,9 +89,23 @@ class Column:
         self.is_json = type(concrete(field)) is django_json.JSONField and field.decoder is None
         """Whether its values are what ``json.loads`` gives."""
         self.copy: Callable[[Any], Snapshot] = snapshot_of_json if self.is_json else snapshot_of
-        self._forms: dict[type, Form] = _forms(field)
-        self.comparable = _comparable(field)
+        self._forms: dict[type, Form] = {}
+        self._checks: dict[type, Callable[[Any], bool]] = {}
+        self.comparable: frozenset[type] = frozenset()
         """Types whose values are the same in the database where they are equal."""
+        target = concrete(field)
+        if type(target).__module__ == django_fields.__name__ and not field.generated:
+            self._tabulate(target)
+
+    def _tabulate(self, target: AnyField) -> None:
+        self._forms = {kind: form for base, kind, form in _KEPT if isinstance(target, base)}
+        if isinstance(target, models.DateField) and not isinstance(target, models.DateTimeField):
+            self._forms[dt.date] = None
+        self._checks = {kind: check for base, kind, check in _KEPT_IF if isinstance(target, base)}
+        compared = {kind for base, kind in _COMPARED if isinstance(target, base)}
+        if self._forms or self._checks or compared:
+            self._forms[type(None)] = None
+        self.comparable = frozenset({*self._forms, *self._checks, *compared})
 
     def __repr__(self) -> str:
         return f"<Column: {self.field}>"
@@ -94,11 +118,15 @@ class Column:
 
     def is_plain(self, value: Any) -> bool:
         """Whether the database surely gives the value back as it is."""
-        return type(value) in self._forms
+        kind = type(value)
+        if kind in self._forms:
+            return True
+        check = self._checks.get(kind)
+        return check is not None and check(value)
 
     def normal(self, value: Any) -> Any:
         """A value as the database would give it back."""
-        return value if type(value) in self._forms else values.normal(self.field, value)
+        return value if self.is_plain(value) else values.normal(self.field, value)
 
     def stored(self, value: Any) -> Any:
         """A value as a diff holds it.
@@ -111,36 +139,14 @@ class Column:
 
     def must_be_read(self, value: Any, using: str) -> bool:
         """Whether the database may hold something else than what it was given."""
-        return type(value) not in self._forms and values.must_be_read(self.field, value, using)
+        return not self.is_plain(value) and values.must_be_read(self.field, value, using)
 
     def _stored(self, value: Any) -> Any:
-        if type(value) is dt.datetime and dt.datetime in self.comparable and value.tzinfo is not None:
+        if self.is_plain(value):
             return value
         if self.field.many_to_many:
             return values.many_to_many_data(self.field, value)
         return values.stored(self.field, value)
-
-
-def _is_of_django(field: AnyField) -> bool:
-    return type(field).__module__ == django_fields.__name__
-
-
-def _forms(field: AnyField) -> dict[type, Form]:
-    target = concrete(field)
-    if field.many_to_many or not _is_of_django(target):
-        return {}
-    found: dict[type, Form] = {kind: form for base, kind, form in _KEPT if isinstance(target, base)}
-    if isinstance(target, models.DateField) and not isinstance(target, models.DateTimeField):
-        found[dt.date] = None
-    if found or isinstance(target, tuple(base for base, _ in _COMPARED)):
-        found[type(None)] = None
-    return found
-
-
-def _comparable(field: AnyField) -> frozenset[type]:
-    target = concrete(field)
-    compared = [kind for base, kind in _COMPARED if isinstance(target, base) and _is_of_django(target)]
-    return frozenset((*_forms(field), *compared))
 
 
 def is_mutable(field: AnyField) -> bool:

@@ -1,7 +1,7 @@
-"""Measure, print the table and write the result.
+"""Measure, print the tables and keep the result.
 
     python benchmarks/run.py                      # quickly
-    python benchmarks/run.py --full
+    python benchmarks/run.py --full --save        # and show the figures in the documents
     python benchmarks/run.py --only W1,W2 --rounds 50 --output /tmp/before.json
 
 Exits with 1 where a measure raised; a goal that is missed is a row of the table, and no failure.
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import importlib.util
 import sys
 import time
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # Not the folder of this file, whose modules would be found under a second name.
 sys.path[0] = str(ROOT)
 
-from benchmarks.harness import results, table  # noqa: E402
+from benchmarks.harness import pages, results, table  # noqa: E402
 from benchmarks.harness.row import Row  # noqa: E402
 from benchmarks.harness.runs import Run  # noqa: E402
 
@@ -33,6 +34,9 @@ def main() -> int:
     """Run what the command line asks for; the exit code."""
     options = _parser().parse_args()
     only = [goal for goal in options.only.split(",") if goal]
+    if options.save and (why := _reason_not_to_save(only)):
+        print(why, file=sys.stderr)
+        return 2
     started = time.monotonic()
     rows: list[Row] = []
     with Run(
@@ -46,10 +50,26 @@ def main() -> int:
             rows.append(row)
             print(f"{time.monotonic() - started:6.1f} s  {'  '.join(filter(None, table.cells(row)))}", file=sys.stderr)
         result = results.as_dict(run, rows)
-    print(table.as_text(rows))
+    print(table.as_text(table.goals(rows)))
+    if len(field := table.field(rows)) > 1:
+        print(f"\n{pages.FIELD}\n\n{table.as_text(field)}")
     if options.output:
         results.save(result, options.output)
-    return int(any(row.error for row in rows))
+    if failed := [row.name for row in rows if row.error]:
+        print(f"\nErrors: {'; '.join(failed)}", file=sys.stderr)
+        return 1
+    if options.save:
+        results.save(result, pages.FOLDER / f"{'full' if options.full else 'quick'}.json")
+        pages.render(result)
+    return 0
+
+
+def _reason_not_to_save(only: list[str]) -> str:
+    if only:
+        return "What is saved is of one run of everything: leave --only out."
+    if importlib.util.find_spec("matplotlib") is None:
+        return "The chart takes matplotlib: install the extra 'bench'."
+    return ""
 
 
 def _families() -> Iterator[ModuleType]:
@@ -71,6 +91,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=1, help="of the order of contenders within the rounds")
     parser.add_argument("--unpinned", action="store_true", help="let contenders and servers run on any core")
     parser.add_argument("--output", type=Path, help="where to write the result, JSON")
+    parser.add_argument(
+        "--save", action="store_true", help="keep the result in benchmarks/results, and show it in the documents"
+    )
     return parser
 
 

@@ -18,7 +18,7 @@ from . import environments
 from .environments import Environment
 from .figures import Figure, Samples
 from .row import Row
-from .servers import REDIS_DATABASES, Servers, pin
+from .servers import REDIS_DATABASES, Servers
 from .workers import Worker, WorkerError
 
 SQLITE = "SQLite"
@@ -56,7 +56,10 @@ class Run:
         self.used: dict[Environment, set[str]] = {}
         """The environments that contenders ran in, with the packages of interest."""
         cpus = sorted(os.sched_getaffinity(0)) if pinned and hasattr(os, "sched_getaffinity") else []
-        self.worker_cpu, self.server_cpu = (cpus[0], cpus[1]) if len(cpus) > 1 else (None, None)
+        self.worker_cpu: int | None = None
+        self.server_cpu: int | None = None
+        if len(cpus) > 1:
+            self.worker_cpu, self.server_cpu = cpus[:2]
         self.servers = Servers(self.server_cpu)
         self._rounds = rounds
         self._random = random.Random(seed)
@@ -97,7 +100,8 @@ class Run:
         apps: Sequence[str] = (),
         settings: Mapping[str, Any] | None = None,
         environment: Environment | None = None,
-        packages: tuple[str, ...] = (),
+        packages: Sequence[str] = (),
+        pinned: bool = True,
         migrate: bool = True,
     ) -> Worker:
         """Start a contender in a process, a database and a numbered database of Redis of its own.
@@ -110,6 +114,7 @@ class Run:
             apps: installed apps that the contender takes besides.
             settings: Django settings that it takes besides.
             environment: the interpreter; the one that runs this unless given.
+            pinned: on one core, as the run's contenders are; ``False``: on any.
             packages: whose versions the result is to tell besides.
             migrate: make the tables.
 
@@ -133,7 +138,7 @@ class Run:
             (environment.python, "-m", "benchmarks.harness.serving"),
             environment.folder,
             {"DIFFS_BENCH": json.dumps(variables), "PYTHONHASHSEED": str(self.seed)},
-            self.worker_cpu,
+            self.worker_cpu if pinned else None,
         )
         try:
             if migrate:
@@ -193,17 +198,16 @@ class Run:
         """
         if samples is not None:
             details[key] = samples.as_dict(key)
-        low = high = None
-        if isinstance(value, Figure):
-            details["rounds"] = value.rounds
-            value, low, high = value.median, value.low, value.high
+        figure = value if isinstance(value, Figure) else None
+        if figure:
+            details["rounds"] = figure.rounds
         return Row(
             goal=goal,
             what=what,
             where=where,
-            value=value,
-            low=low,
-            high=high,
+            value=value.median if isinstance(value, Figure) else value,
+            low=figure.low if figure else None,
+            high=figure.high if figure else None,
             unit=unit,
             limit=limit,
             at_least=at_least,
@@ -220,10 +224,6 @@ class Run:
             print(said, file=sys.stderr)
             message = (said.strip().splitlines() or [type(error).__name__])[-1]
             yield Row(goal=goal, what=what, where=where, error=message)
-
-    def pin_here(self) -> None:
-        """Keep this process on the contenders' core: it waits while they measure."""
-        pin(os.getpid(), self.worker_cpu)
 
     def __enter__(self) -> Run:
         return self

@@ -95,7 +95,7 @@ def _field(run: Run, database: str) -> Iterator[Row]:
             if isinstance(started, Worker):
                 workers[peer] = started
             elif peer in PEERS:
-                yield run.row("peers", peer.name, database, note=f"not measured: {started}")
+                yield run.row("peers", peer.name, database, note=f"not measured: {started}", peer=peer.name)
         measured = _measured(run, workers)
     for peer in workers:
         base = PLAIN_OF_ORIGINAL if peer.original else PLAIN

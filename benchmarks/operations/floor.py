@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import itertools
+from typing import Any
 
 import redis
-from django.conf import settings
+
+from benchmarks.project.settings import BENCH
 
 from .timing import stopwatch
 
@@ -36,7 +38,8 @@ _numbers = itertools.count(1)
 @functools.cache
 def client() -> redis.Redis:
     """The contender's own database of the server."""
-    return redis.Redis(**settings.DIFFS_SETTINGS["redis"])
+    options: dict[str, Any] = BENCH["redis"]
+    return redis.Redis(**options)
 
 
 @functools.cache

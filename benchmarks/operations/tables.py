@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from django.apps import apps
-from django.conf import settings
 from django.core.management import call_command
 from django.db import connection
 
 from benchmarks.project import shapes
 from benchmarks.project.models import contender
+from benchmarks.project.settings import BENCH
 
 
 def make() -> None:
@@ -19,13 +19,14 @@ def make() -> None:
     Raises:
         ValueError: the contender's ``DIFFS_SETTINGS`` have a fault; what it measured would be something else.
     """
-    if settings.BENCH["diffs"]:
+    if BENCH["diffs"]:
         from diffs import conf
 
         for problem in conf.problems():
             raise ValueError(problem.message)
     call_command("migrate", run_syncdb=True, verbosity=0)
-    getattr(contender, "after_migrate", lambda: None)()
+    if hasattr(contender, "after_migrate"):
+        contender.after_migrate()
 
 
 def model_of(name: str) -> Any:
@@ -40,8 +41,8 @@ def values_of(name: str, number: int) -> dict[str, Any]:
 
 def fill(*, model: str, rows: int) -> None:
     """Insert rows, past whatever looks at models."""
-    owner = model_of(model)
-    fields = [field for field in owner._meta.concrete_fields if not field.primary_key]
+    owner: Any = model_of(model)
+    fields: list[Any] = [field for field in owner._meta.concrete_fields if not field.primary_key]
     names = ", ".join(connection.ops.quote_name(field.column) for field in fields)
     marks = ", ".join(["%s"] * len(fields))
     with connection.cursor() as cursor:

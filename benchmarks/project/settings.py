@@ -25,9 +25,8 @@ BENCH: dict[str, Any] = {
 sys.path.append(str(Path(__file__).resolve().parent.parent.parent / "example"))
 
 DATABASES = {"default": BENCH["database"]}
-if django.VERSION < (5, 1):
-    # The Django of the original knows no such option: `models.py` does it.
-    INIT_COMMAND = DATABASES["default"].get("OPTIONS", {}).pop("init_command", "")
+# The Django of the original knows no such option: `models.py` does it.
+INIT_COMMAND = DATABASES["default"].get("OPTIONS", {}).pop("init_command", "") if django.VERSION < (5, 1) else ""
 DIFFS_SETTINGS = {"redis": BENCH["redis"], **BENCH["diffs"]}
 INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes", *BENCH["apps"], "benchmarks.project"]
 

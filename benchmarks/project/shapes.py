@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -69,7 +70,7 @@ def document_values(number: int) -> dict[str, Any]:
     return {**item_values(number), "content": content}
 
 
-VALUES = {
+VALUES: dict[str, Callable[[int], dict[str, Any]]] = {
     "Item": item_values,
     "Document": document_values,
     "Member": member_values,

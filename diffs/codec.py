@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+import itertools
 import math
 import os
 import threading
@@ -69,9 +70,22 @@ class Change(NamedTuple):
     data: Mapping[str, Any]
 
 
-def new_nonce() -> bytes:
-    """Four random bytes: two changes with the same version stay two diffs."""
-    return os.urandom(4)
+class _Nonces:
+    """Numbers that two processes, or a process and its fork, hardly ever give at the same moment."""
+
+    def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """Go on from a place of one's own."""
+        self._numbers = itertools.count(int.from_bytes(os.urandom(4), "big"))
+
+    def __call__(self) -> bytes:
+        return (next(self._numbers) & 0xFFFF_FFFF).to_bytes(4, "big")
+
+
+new_nonce = _Nonces()
+os.register_at_fork(after_in_child=new_nonce.begin)
 
 
 def diff_id(version: int, nonce: bytes) -> str:

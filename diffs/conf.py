@@ -97,7 +97,8 @@ class Settings:
     @property
     def max_element_age(self) -> int:
         """How long a diff is kept where the model doesn't say otherwise, in microseconds."""
-        return int(self._get("max_element_age"))
+        age: int = self._get("max_element_age")
+        return age
 
     @property
     def flush(self) -> str:
@@ -107,7 +108,8 @@ class Settings:
     @property
     def use_transactions(self) -> bool:
         """Whether diffs wait for the commit."""
-        return bool(self._get("use_transactions"))
+        uses: bool = self._get("use_transactions")
+        return uses
 
     @property
     def test_mode(self) -> bool:

@@ -102,7 +102,8 @@ def _data(
     registration = subject.registration
     hook = registration.serialize_hook
     if hook is None or subject.instance is None:
-        return {name: column.stored(fresh[column]) for column, name in shown(registration).items() if column in fresh}
+        names = shown(registration)
+        return {column.name: column.stored(value) for column, value in fresh.items() if column in names}
     source, may_show = fresh if action == CREATE else previous, shown(registration)
     dirty = {
         column.name: None if (old := source.get(column)) is DEFERRED else old for column in fresh if column in may_show

@@ -75,6 +75,10 @@ class _Write:
         """The columns that this write, with those of the parents' tables before it, may have changed."""
         if raw or (updated and update_fields is not None):
             self.columns = self._only(update_fields)
+        self.before: Mapping[str, Any] = known(instance, using) if updated else {}
+        """What the row held, as far as that is known."""
+        self.changed: Mapping[Column, Any] = tracking.changed(instance, self.columns, self.before) if updated else {}
+        """The columns that hold something else than before, with what that was, `DEFERRED` where it isn't known."""
 
     def _only(self, update_fields: Collection[str] | None) -> Sequence[Column]:
         columns = local_columns(self.model) if self.raw else self.columns
@@ -83,16 +87,6 @@ class _Write:
         names = set(update_fields)
         named = [column for column in columns if column.name in names or column.attname in names]
         return [*named, *computed_from(named, columns)]
-
-    @functools.cached_property
-    def before(self) -> Mapping[str, Any]:
-        """What the row held, as far as that is known."""
-        return known(self.instance, self.using)
-
-    @functools.cached_property
-    def changed(self) -> Mapping[Column, Any]:
-        """The columns that hold something else than before, with what that was, `DEFERRED` where it isn't known."""
-        return tracking.changed(self.instance, self.columns, self.before)
 
 
 def _saved(write: _Write) -> None:
@@ -126,12 +120,11 @@ def _entries(registration: Registration, write: _Write) -> list[Entry]:
     if write.raw:
         # A fixture writes one table alone: for those of the parents the instance has nothing but defaults.
         fresh.update((column, DEFERRED) for column in dirty if column not in write.columns)
-    parents = _present_parents(registration, write)
     pk = instance._get_pk_val(registration.model._meta)
+    parents = _present_parents(registration, write) if registration.parents else {}
     _read_back(write, registration, pk, fresh, parents)
     feeds = {
-        parent.name: (parents[parent.name], value_of(write.before, parent.attname) if write.updated else DEFERRED)
-        for parent in registration.parents
+        parent.name: (parents[parent.name], value_of(write.before, parent.attname)) for parent in registration.parents
     }
     subject = Subject(registration, write.using, pk, feeds, instance)
     return entries(subject, UPDATE if write.updated else CREATE, fresh, dirty)
@@ -139,13 +132,11 @@ def _entries(registration: Registration, write: _Write) -> list[Entry]:
 
 def _present_parents(registration: Registration, write: _Write) -> dict[str, Any]:
     """The foreign keys that stand in the row now: what was written, else what was there."""
-    if not registration.parents:
-        return {}
     written = {column.attname for column in write.columns}
     return {
         parent.name: write.instance.__dict__.get(parent.attname, DEFERRED)
         if parent.attname in written
-        else (value_of(write.before, parent.attname) if write.updated else DEFERRED)
+        else value_of(write.before, parent.attname)
         for parent in registration.parents
     }
 
@@ -159,13 +150,11 @@ def _dirty(registration: Registration, write: _Write) -> Mapping[Column, Any]:
     if registration.has_own_detection:
         own = write.instance.get_dirty_fields(check_relationship=True)  # type: ignore[attr-defined]
         dirty = {column: own[name] for column in write.columns for name in (column.name, column.attname) if name in own}
-    # A field that may be shown can be computed from one that may not.
-    computed = computed_from(dirty, write.columns) if columns_of(write.model).has_generated else ()
-    return {
-        column: old
-        for column, old in (*dirty.items(), *((each, value_of(write.before, each.attname)) for each in computed))
-        if column in may_show
-    }
+    if columns_of(write.model).has_generated:
+        # A field that may be shown can be computed from one that may not.
+        computed = computed_from(dirty, write.columns)
+        dirty = {**{column: value_of(write.before, column.attname) for column in computed}, **dirty}
+    return {column: old for column, old in dirty.items() if column in may_show}
 
 
 def _read_back(
@@ -179,8 +168,10 @@ def _read_back(
     unknown: dict[str, Column] = {
         column.attname: column
         for column, value in fresh.items()
-        if value is DEFERRED or column.must_be_read(value, write.using) or (column.is_generated and write.updated)
+        if not column.is_plain(value) and _must_be_read(write, column, value)
     }
+    if not unknown and not parents:
+        return
     names = {
         parent.attname: parent.name
         for parent in registration.parents
@@ -197,3 +188,7 @@ def _read_back(
             parents[names[attname]] = value
     for column in [column for column, value in fresh.items() if value is DEFERRED or values.is_expression(value)]:
         del fresh[column]
+
+
+def _must_be_read(write: _Write, column: Column, value: Any) -> bool:
+    return value is DEFERRED or column.must_be_read(value, write.using) or (column.is_generated and write.updated)

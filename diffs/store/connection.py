@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from diffs.conf import NAME, settings
 from diffs.errors import ConfigurationError
+
+from .lines import NO_RETRY
 
 SOCKET_TIMEOUT = 1.0
 CONNECT_TIMEOUT = 0.5
@@ -75,7 +75,7 @@ def _arguments(options: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "socket_timeout": SOCKET_TIMEOUT,
         "socket_connect_timeout": CONNECT_TIMEOUT,
-        "retry": Retry(NoBackoff(), 0),
+        "retry": NO_RETRY,
         **{name: value for name, value in options.items() if name not in _OWN},
     }
 

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import redis
-from redis.client import NEVER_DECODE
+
+from .lines import Lines
 
 Argument = str | bytes | int
 
@@ -25,7 +26,7 @@ class Call(NamedTuple):
     """One call of a script; all its keys are of one shard."""
 
     script: str
-    keys: Sequence[str]
+    keys: Sequence[str | bytes]
     arguments: Sequence[Argument]
 
 
@@ -37,11 +38,12 @@ def load(name: str) -> Script:
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
-def run(client: redis.Redis, calls: Sequence[Call]) -> list[Any]:
+def run(lines: Lines, calls: Sequence[Call]) -> list[Any]:
     """Run scripts in one trip, and those that the server doesn't know yet in a second.
 
     Args:
-        client: whatever its ``decode_responses``, replies are bytes.
+        lines: to the server.
+        calls: what to run.
 
     Returns:
         For each call the script's reply, or the error that the server answered with.
@@ -49,28 +51,15 @@ def run(client: redis.Redis, calls: Sequence[Call]) -> list[Any]:
     Raises:
         redis.RedisError: the server could not be asked.
     """
-    replies = _trip(client, calls, "EVALSHA")
+    replies = lines.trip([_command(call, "EVALSHA", load(call.script).sha) for call in calls])
     unknown = [index for index, reply in enumerate(replies) if isinstance(reply, redis.exceptions.NoScriptError)]
     if unknown:
-        again = _trip(client, [calls[index] for index in unknown], "EVAL")
-        for index, reply in zip(unknown, again, strict=True):
+        again = [calls[index] for index in unknown]
+        texts = lines.trip([_command(call, "EVAL", load(call.script).text) for call in again])
+        for index, reply in zip(unknown, texts, strict=True):
             replies[index] = reply
     return replies
 
 
-def _trip(client: redis.Redis, calls: Sequence[Call], command: str) -> list[Any]:
-    if len(calls) == 1:
-        try:
-            return [client.execute_command(*_command(calls[0], command), **{NEVER_DECODE: True})]
-        except redis.ResponseError as error:
-            return [error]
-    pipeline = client.pipeline(transaction=False)
-    for call in calls:
-        pipeline.execute_command(*_command(call, command), **{NEVER_DECODE: True})
-    return list(pipeline.execute(raise_on_error=False))
-
-
-def _command(call: Call, command: str) -> tuple[Argument, ...]:
-    script = load(call.script)
-    body = script.sha if command == "EVALSHA" else script.text
-    return (command, body, len(call.keys), *call.keys, *call.arguments)
+def _command(call: Call, name: str, body: str) -> tuple[Argument, ...]:
+    return (name, body, len(call.keys), *call.keys, *call.arguments)

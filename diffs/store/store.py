@@ -17,6 +17,7 @@ from diffs.errors import CursorExpired, StoreUnavailable
 from diffs.keys import SHARDS, Keyspace
 
 from .batch import Entry, FeedRef, Floors
+from .lines import Lines
 from .outage import Outage
 from .scripts import Argument, Call
 from .scripts import run as run_scripts
@@ -78,6 +79,7 @@ class Store:
     def __init__(self, client: redis.Redis, prefix: str, now: Callable[[], str] = str) -> None:
         self.client = client
         self.keys = Keyspace(prefix)
+        self._lines = Lines(client)
         self._now = now
         self._outage = Outage(self._repair)
         self._refusing = False
@@ -193,6 +195,7 @@ class Store:
     def close(self) -> None:
         """Give up what is held: connections, and waiting for the server to come back."""
         self._outage.close()
+        self._lines.close()
         self.client.close()
 
     def _append_call(self, shard: str, batch: _Batch) -> Call:
@@ -218,7 +221,7 @@ class Store:
             (may_write, name.model, window, epoch, timestamp, upper, mode, request.offset, request.limit, lower),
         )
 
-    def call(self, script: str, shard: str, keys: Iterable[str], arguments: Iterable[Argument]) -> Call:
+    def call(self, script: str, shard: str, keys: Iterable[str | bytes], arguments: Iterable[Argument]) -> Call:
         """One call of a script, with what all scripts take: a random name serves, should the shard need an epoch."""
         return Call(script, [self.keys.meta(shard), *keys], [self._now(), os.urandom(4).hex(), *arguments])
 
@@ -238,7 +241,7 @@ class Store:
         """
         self._outage.check()
         try:
-            return run_scripts(self.client, calls)
+            return run_scripts(self._lines, calls)
         except AWAY as error:
             raise StoreUnavailable("Redis can't be reached.") from error
 
@@ -267,7 +270,7 @@ class Store:
             calls.append(self._floor_call(shard, shards.get(shard, []), fields))
         try:
             if calls:
-                self.raise_if_failed(run_scripts(self.client, calls))
+                self.raise_if_failed(run_scripts(self._lines, calls))
             else:
                 self.client.ping()
         except AWAY as error:

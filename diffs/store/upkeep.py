@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import itertools
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import redis
@@ -14,7 +14,7 @@ import six
 from redis.client import NEVER_DECODE
 
 from diffs.errors import StoreUnavailable
-from diffs.keys import FeedName
+from diffs.keys import SHARDS, FeedName
 
 from .scripts import Argument, Call
 from .store import AWAY, Store
@@ -30,7 +30,7 @@ class PruneResult:
     feeds: int = 0
     removed: int = 0
     freed: int = 0
-    """Bytes, as Redis measures keys."""
+    """Bytes, as Redis measures keys; of many small feeds it measures some."""
     wrong_type: list[str] = dataclasses.field(default_factory=list)
     """Keys in the place of feeds that are no sorted sets; left alone."""
 
@@ -94,24 +94,30 @@ class Upkeep:
             dry_run: count only.
 
         Yields:
-            The same result after each batch, grown.
+            The same result, at first and after each batch, grown.
 
         Raises:
             StoreUnavailable: the server went away; what was pruned so far is in order.
         """
         result = PruneResult()
-        waiting: dict[str, list[FeedName]] = defaultdict(list)
-        for names in self.feeds(model):
-            for name in names:
-                waiting[name.shard].append(name)
-            full = [waiting.pop(shard) for shard in list(waiting) if len(waiting[shard]) >= SCAN_COUNT]
-            yield self._prune(full, ages, dry_run, result)
+        yield result
+        waiting: dict[int, _Batch] = {}
+        for found in self._feed_keys(model):
+            full: list[_Batch] = []
+            for shard, label, key in found:
+                batch = waiting.get(shard)
+                if batch is None:
+                    batch = waiting[shard] = _Batch(SHARDS[shard])
+                batch.add(label, key)
+                if batch.size == SCAN_COUNT:
+                    full.append(waiting.pop(shard))
+            yield from self._prune(full, ages, dry_run, result)
         rest = list(waiting.values())
         while rest:
             few = [rest.pop()]
-            while rest and sum(map(len, few)) < SCAN_COUNT:
+            while rest and sum(batch.size for batch in few) < SCAN_COUNT:
                 few.append(rest.pop())
-            yield self._prune(few, ages, dry_run, result)
+            yield from self._prune(few, ages, dry_run, result)
 
     def survey(self, names: Sequence[FeedName]) -> Survey:
         """Measure feeds in one trip; those that are empty by now are left out.
@@ -186,31 +192,65 @@ class Upkeep:
         except AWAY as error:
             raise StoreUnavailable("Redis can't be reached.") from error
 
-    def _prune(
-        self,
-        groups: list[list[FeedName]],
-        ages: Callable[[str], tuple[int, int]],
-        dry_run: bool,
-        result: PruneResult,
-    ) -> PruneResult:
-        if groups:
-            replies = self._store.raise_if_failed(
-                self._store.run([self._prune_call(group, ages, dry_run) for group in groups])
-            )
-            for group, (removed, freed, *wrong) in zip(groups, replies, strict=True):
-                result.feeds += len(group) - len(wrong)
-                result.removed += int(removed)
-                result.freed += int(freed)
-                result.wrong_type += [self._keys.feed(group[int(number) - 1]) for number in wrong]
-        return result
+    def _feed_keys(self, model: str | None) -> Iterator[Iterable[tuple[int, bytes, bytes]]]:
+        """Keys of feeds as `Keyspace.sorter` gives them, a few hundred at a time."""
+        sort = self._keys.sorter()
+        label = None if model is None else six.ensure_binary(model)
+        for pattern in self._keys.feed_pattern(model):
+            for found in self._scan(pattern):
+                yield sort(found) if label is None else [each for each in sort(found) if each[1] == label]
 
-    def _prune_call(self, names: list[FeedName], ages: Callable[[str], tuple[int, int]], dry_run: bool) -> Call:
-        models = sorted({name.model for name in names})
-        arguments: list[Argument] = ["1" if dry_run else "", len(models)]
-        for model in models:
-            arguments += [model, *ages(model)]
-        arguments += [models.index(name.model) + 1 for name in names]
-        return self._store.call("prune", names[0].shard, map(self._keys.feed, names), arguments)
+    def _prune(
+        self, batches: list[_Batch], ages: Callable[[str], tuple[int, int]], dry_run: bool, result: PruneResult
+    ) -> Iterator[PruneResult]:
+        while batches:
+            calls = [self._prune_call(batch, ages, dry_run) for batch in batches]
+            rest: list[_Batch] = []
+            for batch, (done, removed, freed, *wrong) in zip(
+                batches, self._store.raise_if_failed(self._store.run(calls)), strict=True
+            ):
+                result.feeds += done - len(wrong)
+                result.removed += removed
+                result.freed += freed
+                keys = batch.keys
+                result.wrong_type += [six.ensure_str(keys[number - 1], errors="replace") for number in wrong]
+                if done < batch.size:
+                    rest.append(batch.behind(done))
+            batches = rest
+            yield result
+
+    def _prune_call(self, batch: _Batch, ages: Callable[[str], tuple[int, int]], dry_run: bool) -> Call:
+        arguments: list[Argument] = ["1" if dry_run else ""]
+        for label, keys in batch.feeds.items():
+            arguments += (label, *ages(six.ensure_str(label, errors="replace")), len(keys))
+        return self._store.call("prune", batch.shard, batch.keys, arguments)
+
+
+class _Batch:
+    """Keys of feeds of one shard, by model."""
+
+    def __init__(self, shard: str) -> None:
+        self.shard = shard
+        self.feeds: dict[bytes, list[bytes]] = defaultdict(list)
+        self.size = 0
+
+    def add(self, label: bytes, key: bytes) -> None:
+        self.feeds[label].append(key)
+        self.size += 1
+
+    @property
+    def keys(self) -> list[bytes]:
+        """Each model's together."""
+        return list(itertools.chain.from_iterable(self.feeds.values()))
+
+    def behind(self, count: int) -> _Batch:
+        """What follows the first so many."""
+        rest = _Batch(self.shard)
+        for label, key in itertools.islice(
+            ((label, key) for label, keys in self.feeds.items() for key in keys), count, None
+        ):
+            rest.add(label, key)
+        return rest
 
 
 def _is_wrong_type(reply: Any) -> bool:

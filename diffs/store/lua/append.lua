@@ -9,25 +9,19 @@
 
 local TRIM = 1000
 local CHUNK = 1000
-local unpack = unpack or table.unpack
 
-local total = 0
+local windows, total = {}, 0
 local position = 3
 for _ = 2, #KEYS do
   local count = tonumber(ARGV[position + 2])
+  windows[ARGV[position]] = tonumber(ARGV[position + 1])
   total = total + count
   position = position + 3 + count
 end
 
-need_epoch()
-position = 3
-for _ = 2, #KEYS do
-  need_window(ARGV[position], tonumber(ARGV[position + 1]))
-  position = position + 3 + tonumber(ARGV[position + 2])
-end
-
+prepare(windows)
 local timestamp = tick(total)
-local reply = {epoch, text(clock)}
+local reply = {epoch, clock}
 position = 3
 for feed = 2, #KEYS do
   local key = KEYS[feed]
@@ -38,7 +32,7 @@ for feed = 2, #KEYS do
   while position <= last do
     local arguments = {}
     for index = position, math.min(position + CHUNK - 1, last) do
-      arguments[#arguments + 1] = text(timestamp)
+      arguments[#arguments + 1] = timestamp
       arguments[#arguments + 1] = ARGV[index]
       timestamp = timestamp + 1
     end
@@ -53,14 +47,14 @@ for feed = 2, #KEYS do
     end
   end
   if failed then
-    reply[#reply + 1] = tostring(feed - 1)
+    reply[#reply + 1] = feed - 1
   else
-    local stale = redis.call('ZCOUNT', key, '-inf', '(' .. text(clock - window))
+    local stale = redis.call('ZCOUNT', key, '-inf', clock - window - 1)
     if stale > 0 then
       redis.call('ZREMRANGEBYRANK', key, 0, math.min(stale, TRIM) - 1)
     end
-    redis.call('PEXPIRE', key, text(math.ceil(window / 500)))
-    redis.pcall('PUBLISH', key, text(timestamp - 1))
+    redis.call('PEXPIRE', key, math.ceil(window / 500))
+    redis.pcall('PUBLISH', key, timestamp - 1)
   end
 end
 return reply

@@ -5,33 +5,20 @@
 -- ARGV[2]  a random name, should the shard need a new epoch
 --
 -- Fields of meta: epoch, clock, floor, floor:<model>, window:<model>. Times are whole microseconds since the Unix
--- epoch; below 2^53 they are exact in Lua, and '%.0f' writes them without an exponent.
+-- epoch; below 2^53 they are exact in Lua. Redis writes the numbers among a command's arguments without an exponent;
+-- Lua's own conversions don't, so that what becomes part of a text or of a reply needs '%.0f'.
+--
+-- Calling a command, making a function and formatting a number each take about as long as adding to a small set does:
+-- what runs with each diff and each poll does as little of them as it can.
 
 local meta = KEYS[1]
+local unpack = unpack or table.unpack
+local epoch, clock
 
-local function text(number)
-  return string.format('%.0f', number)
-end
-
-local function number_in(field)
-  return tonumber(redis.call('HGET', meta, field) or '') or 0
-end
-
-local function read_time()
-  if ARGV[1] ~= '' then
-    return tonumber(ARGV[1])
-  end
+local now = tonumber(ARGV[1])
+if not now then
   local time = redis.call('TIME')
-  return tonumber(time[1]) * 1000000 + tonumber(time[2])
-end
-
-local now = read_time()
-local epoch = redis.call('HGET', meta, 'epoch')
-local clock = number_in('clock')
-
--- The highest time known: a clock that was set back changes nothing.
-local function logical_now()
-  return math.max(now, clock)
+  now = tonumber(time[1]) * 1000000 + tonumber(time[2])
 end
 
 -- Moves the clock by `count` timestamps and returns the first of them. Written before anything else, because an
@@ -39,39 +26,35 @@ end
 local function tick(count)
   local first = math.max(now, clock + 1)
   clock = first + count - 1
-  redis.call('HSET', meta, 'clock', text(clock))
+  redis.call('HSET', meta, 'clock', clock)
   return first
 end
 
--- A first write that is allowed on a full server makes Redis accept those behind it.
-local function unlock()
-  redis.call('HDEL', meta, '')
-end
-
--- A shard whose data is gone begins a new epoch: cursors from before name another.
-local function need_epoch()
+-- Begins a script that writes: the shard has an epoch then, and knows the windows, which come by model.
+local function prepare(windows)
+  local fields = {'epoch', 'clock'}
+  for model in pairs(windows) do
+    fields[#fields + 1] = 'window:' .. model
+  end
+  local known = redis.call('HMGET', meta, unpack(fields))
+  epoch, clock = known[1], tonumber(known[2]) or 0
   if not epoch then
+    -- A shard whose data is gone begins a new epoch: cursors from before name another.
     redis.call('DEL', meta)
-    clock = 0
+    known, clock = {}, 0
     local floor = tick(1)
     epoch = ARGV[2]
-    redis.call('HSET', meta, 'epoch', epoch, 'floor', text(floor))
+    redis.call('HSET', meta, 'epoch', epoch, 'floor', floor)
   end
-end
-
-local function window_grew(model, window)
-  local known = redis.call('HGET', meta, 'window:' .. model)
-  return known and tonumber(known) < window
-end
-
--- What was trimmed by a shorter window is missing from a longer one: such cursors are refused.
-local function need_window(model, window)
-  local known = redis.call('HGET', meta, 'window:' .. model)
-  if known and tonumber(known) == window then
-    return
+  for index = 3, #fields do
+    local model = string.sub(fields[index], 8)
+    local window, before = windows[model], tonumber(known[index])
+    if window ~= before then
+      if before and before < window then
+        -- What was trimmed by a shorter window is missing from a longer one: such cursors are refused.
+        redis.call('HSET', meta, 'floor:' .. model, tick(1))
+      end
+      redis.call('HSET', meta, fields[index], window)
+    end
   end
-  if known and tonumber(known) < window then
-    redis.call('HSET', meta, 'floor:' .. model, text(tick(1)))
-  end
-  redis.call('HSET', meta, 'window:' .. model, text(window))
 end

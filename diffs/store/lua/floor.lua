@@ -11,17 +11,19 @@
 local feeds = (#KEYS - 1) / 2
 local first_field = 4 + 2 * feeds
 
-unlock()
-need_epoch()
 -- A feed's floor expires after two windows: should they grow later, that has to be noticed.
+local windows = {}
 for index = 4, first_field - 1, 2 do
-  need_window(ARGV[index], tonumber(ARGV[index + 1]))
+  windows[ARGV[index]] = tonumber(ARGV[index + 1])
 end
 
-local floor = text(tick(1))
+-- A first write that is allowed on a full server makes Redis accept those behind it.
+redis.call('HDEL', meta, '')
+prepare(windows)
+local floor = tick(1)
 for index = 1, feeds do
   local feed, key = KEYS[2 * index], KEYS[2 * index + 1]
-  redis.call('SET', key, floor, 'PX', text(math.ceil(tonumber(ARGV[3 + 2 * index]) / 500)))
+  redis.call('SET', key, floor, 'PX', math.ceil(tonumber(ARGV[3 + 2 * index]) / 500))
   if ARGV[3] == '1' then
     redis.call('UNLINK', feed)
   end

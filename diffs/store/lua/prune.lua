@@ -1,67 +1,105 @@
--- Removes what is older than an age from many feeds of one shard.
+-- Removes what is older than an age from many feeds of one shard, as far as a moment allows.
 --
--- KEYS[2...]  the feeds' sorted sets
+-- KEYS[2...]  the feeds' sorted sets, each model's together
 -- ARGV[3]     '1': count only, write nothing
--- ARGV[4]     number of models
--- ARGV[5...]  for each model: label, window and age in microseconds
--- then        for each feed: the number (from 1) of its model
--- RETURNS     number of diffs removed, number of bytes freed, then the numbers (from 1) of the keys that are no sorted set
+-- ARGV[4...]  for each model: label, window and age in microseconds, how many of the feeds are its
+-- RETURNS     number of feeds that are done (those behind them want another call), number of diffs removed, number of
+--             bytes freed, then the numbers (from 1) of the keys that are no sorted set
 --
--- The floors rise first, so that no reader ever takes a pruned feed for a whole one.
+-- The floors rise first, so that no reader ever takes a pruned feed for a whole one. How much room small feeds give
+-- back is measured in some of each model's and reckoned for the rest: measuring takes longer than removing.
 
 local dry = ARGV[3] == '1'
-local models = tonumber(ARGV[4])
-local cuts = {}
+-- How many diffs one call removes: others wait for it, about a millisecond.
+local MOST = 5000
+local SMALL = 128
+local SAMPLES = 16
 
+local windows, fields = {}, {'epoch', 'clock'}
+for index = 4, #ARGV, 4 do
+  windows[ARGV[index]] = tonumber(ARGV[index + 1])
+  fields[#fields + 1] = 'floor:' .. ARGV[index]
+end
 if not dry then
-  unlock()
-  need_epoch()
+  -- A first write that is allowed on a full server makes Redis accept those behind it.
+  redis.call('HDEL', meta, '')
+  prepare(windows)
 end
-for index = 1, models do
-  local model = ARGV[2 + 3 * index]
-  local window = tonumber(ARGV[3 + 3 * index])
-  local age = tonumber(ARGV[4 + 3 * index])
-  if not dry then
-    need_window(model, window)
-  end
-  local floor = number_in('floor:' .. model)
-  local cut = math.min(math.max(floor, logical_now() - age), clock)
-  if not dry and cut > floor then
-    redis.call('HSET', meta, 'floor:' .. model, text(cut))
-  end
-  cuts[index] = text(cut)
-end
+local known = redis.call('HMGET', meta, unpack(fields))
+clock = tonumber(known[2]) or 0
+
+local left = MOST
 
 local function bytes_of(key)
   local size = redis.pcall('MEMORY', 'USAGE', key)
   return type(size) == 'number' and size or 0
 end
 
-local removed, freed, wrong = 0, 0, {}
-for feed = 2, #KEYS do
-  local key = KEYS[feed]
-  local cut = cuts[tonumber(ARGV[3 + 3 * models + feed])]
-  local stale = redis.pcall('ZCOUNT', key, '-inf', cut)
-  if type(stale) == 'table' then
-    wrong[#wrong + 1] = feed - 1
-  elseif stale > 0 then
-    removed = removed + stale
-    local before = bytes_of(key)
-    if dry then
-      freed = freed + before * stale / redis.call('ZCARD', key)
-    else
-      if stale == redis.call('ZCARD', key) then
-        redis.call('UNLINK', key)
-      else
-        redis.call('ZREMRANGEBYRANK', key, 0, stale - 1)
+-- Removes the `stale` oldest diffs of a feed, or as many as one call may; returns how many.
+local function remove(key, stale)
+  if stale > SMALL and stale == redis.call('ZCARD', key) then
+    left = left - 1
+    redis.call('UNLINK', key)
+    return stale
+  end
+  local count = math.min(stale, left)
+  left = left - count
+  return redis.call('ZREMRANGEBYRANK', key, 0, count - 1)
+end
+
+local feed, removed, freed, wrong = 2, 0, 0, {}
+for index = 4, #ARGV, 4 do
+  local field = index / 4 + 2
+  local floor = tonumber(known[field]) or 0
+  local cut = math.min(math.max(floor, math.max(now, clock) - tonumber(ARGV[index + 2])), clock)
+  if not dry and cut > floor then
+    redis.call('HSET', meta, fields[field], cut)
+  end
+  local behind = feed + tonumber(ARGV[index + 3])
+  local samples, sample_removed, sample_freed, unmeasured = 0, 0, 0, 0
+  while feed < behind do
+    local key = KEYS[feed]
+    local stale = redis.pcall('ZCOUNT', key, '-inf', cut)
+    if type(stale) == 'table' then
+      wrong[#wrong + 1] = feed - 1
+    elseif stale > 0 then
+      local small = stale <= SMALL
+      local measured = not small or samples < SAMPLES
+      local before = measured and bytes_of(key)
+      local gone, bytes = stale, 0
+      if not dry then
+        gone = remove(key, stale)
+        bytes = measured and before - bytes_of(key)
+      elseif measured then
+        bytes = before * stale / redis.call('ZCARD', key)
       end
-      freed = freed + before - bytes_of(key)
+      removed = removed + gone
+      if not small then
+        freed = freed + bytes
+      elseif measured then
+        samples, sample_removed, sample_freed = samples + 1, sample_removed + gone, sample_freed + bytes
+      else
+        unmeasured = unmeasured + gone
+      end
+      if gone < stale then
+        break
+      end
     end
+    feed = feed + 1
+    if left == 0 then
+      break
+    end
+  end
+  if unmeasured > 0 then
+    freed = freed + unmeasured * sample_freed / sample_removed
+  end
+  if left == 0 then
+    break
   end
 end
 
-local reply = {removed, math.floor(freed)}
+local reply = {feed - 2, removed, math.floor(freed)}
 for index = 1, #wrong do
-  reply[2 + index] = wrong[index]
+  reply[3 + index] = wrong[index]
 end
 return reply

@@ -23,31 +23,42 @@ local window = tonumber(ARGV[5])
 local upper = tonumber(ARGV[8])
 local mode = ARGV[9]
 
-if not epoch or window_grew(model, window) then
+local function text(number)
+  return string.format('%.0f', number)
+end
+
+local fields = {'epoch', 'clock', 'window:' .. model, 'floor', 'floor:' .. model}
+local meta_values = redis.call('HMGET', meta, unpack(fields))
+epoch, clock = meta_values[1], tonumber(meta_values[2]) or 0
+local known = tonumber(meta_values[3])
+if not epoch or (known and known < window) then
   if not may_write then
     return {'write'}
   end
-  unlock()
-  need_epoch()
-  need_window(model, window)
+  -- A first write that is allowed on a full server makes Redis accept those behind it.
+  redis.call('HDEL', meta, '')
+  prepare({[model] = window})
+  meta_values = redis.call('HMGET', meta, unpack(fields))
 end
 
-local oldest = logical_now() - window
+-- The highest time known: a clock that was set back changes nothing.
+local logical_now = math.max(now, clock)
+local oldest = logical_now - window
 local dropped = math.max(
-  number_in('floor'),
-  number_in('floor:' .. model),
-  tonumber(redis.call('GET', KEYS[3]) or '') or 0
+  tonumber(meta_values[4]) or 0,
+  tonumber(meta_values[5]) or 0,
+  tonumber(redis.call('GET', KEYS[3])) or 0
 )
 
 -- A cursor in the older half of the window is renewed by a tick; a younger one is handed back as it came.
 local function fresh(timestamp)
-  if timestamp >= logical_now() - window / 2 then
+  if timestamp >= logical_now - window / 2 then
     return timestamp
   end
   if not may_write then
     return nil
   end
-  unlock()
+  redis.call('HDEL', meta, '')
   return tick(1)
 end
 

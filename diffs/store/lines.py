@@ -1,0 +1,131 @@
+"""Connections that are kept between trips.
+
+redis-py's pool looks at each connection that it hands out whether it still is one, which takes about as long as a
+script. Here one that turns out to be closed is opened again, and what was to be sent is sent once more: every script
+may be repeated.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.client import NEVER_DECODE
+from redis.retry import Retry
+
+NO_RETRY = Retry(NoBackoff(), 0)
+
+Command = tuple[str | bytes | int, ...]
+
+
+class Lines:
+    """Ways to a server, one for each thread that is on a trip.
+
+    Args:
+        client: whose pool the connections are of; what it says of trying again is heeded.
+    """
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+        self._pool: Any = client.connection_pool
+        self._idle: deque[Any] = deque()
+        self._most_idle = self._pool.max_connections // 2 if _is_ordinary(client) else 0
+        _alive.add(self)
+
+    def trip(self, commands: Sequence[Command]) -> list[Any]:
+        """Send commands together.
+
+        Returns:
+            For each its reply, bytes whatever the client's ``decode_responses``, or the error that the server
+            answered with.
+
+        Raises:
+            redis.RedisError: the server could not be asked.
+        """
+        if not self._most_idle:
+            return self._through_client(commands)
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = self._pool.get_connection()
+            replies = self._send(connection, commands)
+        else:
+            try:
+                replies = self._send(connection, commands, is_last_try=False)
+            except redis.ConnectionError:
+                # It may be that only this connection was closed meanwhile.
+                replies = self._send(connection, commands)
+        if len(self._idle) < self._most_idle:
+            self._idle.append(connection)
+        else:
+            self._pool.release(connection)
+        return replies
+
+    def close(self) -> None:
+        """Give the connections back to their pool."""
+        while self._idle:
+            self._pool.release(self._idle.pop())
+
+    def _send(self, connection: Any, commands: Sequence[Command], *, is_last_try: bool = True) -> list[Any]:
+        try:
+            if len(commands) == 1:
+                connection.send_packed_command(connection.pack_command(*commands[0]))
+            else:
+                connection.send_packed_command(connection.pack_commands(commands))
+            return [_reply(connection) for _ in commands]
+        except BaseException as error:
+            # Whatever it was, replies may still be on their way.
+            connection.disconnect()
+            if is_last_try or not isinstance(error, redis.ConnectionError):
+                self._pool.release(connection)
+            raise
+
+    def _through_client(self, commands: Sequence[Command]) -> list[Any]:
+        if len(commands) == 1:
+            try:
+                return [self._client.execute_command(*commands[0], **{NEVER_DECODE: True})]
+            except redis.ResponseError as error:
+                return [error]
+        pipeline = self._client.pipeline(transaction=False)
+        for command in commands:
+            pipeline.execute_command(*command, **{NEVER_DECODE: True})
+        return list(pipeline.execute(raise_on_error=False))
+
+    def _forget(self) -> None:
+        """In a forked child: the connections are the parent's."""
+        self._idle = deque()
+
+
+def _reply(connection: Any) -> Any:
+    try:
+        return connection.read_response(disable_decoding=True)
+    except redis.ResponseError as error:
+        return error
+
+
+def _is_ordinary(client: redis.Redis) -> bool:
+    """Whether the client would do no more with a command than to send it (which older redis-py does not tell)."""
+    pool: Any = client.connection_pool
+    return (
+        type(client) is redis.Redis
+        and type(pool) in (redis.ConnectionPool, redis.BlockingConnectionPool)
+        and client.connection is None
+        and getattr(pool, "cache", None) is None
+        and pool.connection_kwargs.get("retry") == NO_RETRY
+    )
+
+
+_alive: weakref.WeakSet[Lines] = weakref.WeakSet()
+
+
+def _forget_all() -> None:
+    for lines in list(_alive):
+        lines._forget()
+
+
+os.register_at_fork(after_in_child=_forget_all)

@@ -18,7 +18,7 @@ on_postgresql := DIFFS_TEST_DATABASE=postgresql
 on_other_servers := DIFFS_TEST_SERVERS=redis62,redis $(if $(REQUIRE_ALL_SERVERS),DIFFS_REQUIRE_ALL=1)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak store-tests django-tests coverage lint bench clean FORCE
+.PHONY: help demo test soak store-tests django-tests coverage lint bench bench-full clean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,16 +54,19 @@ lint: $(VENV)/.ready-dev ## check style, types and the documents' markup
 		[ ! -e "$$page" ] || $(run) -m docutils --strict "$$page" > /dev/null || { echo "Mend $$page."; exit 1; }; \
 	done
 
-bench: $(VENV)/.ready-dev ## measure
-	@if [ -e benchmarks/run.py ]; then $(run) benchmarks/run.py $(ARGS); else echo "There are no benchmarks yet."; fi
+bench: $(VENV)/.ready-bench ## measure, in less than three minutes
+	$(run) benchmarks/run.py $(ARGS)
+
+bench-full: $(VENV)/.ready-bench ## measure thoroughly; ARGS=--save renews the figures in the documents
+	$(run) benchmarks/run.py --full $(ARGS)
 
 clean: ## remove what these targets made, the environment too
 	rm -rf $(VENV) .tox .cache build dist *.egg-info .coverage* htmlcov
-	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf benchmarks/.environments .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 # An environment with one extra of setup.py. The stamp holds the choice it was made with, and another one makes it stale.
 choice := $(PYTHON) $(DJANGO)
-stamps := $(VENV)/.ready-embedded $(VENV)/.ready-dev
+stamps := $(VENV)/.ready-embedded $(VENV)/.ready-dev $(VENV)/.ready-bench
 $(shell for stamp in $(stamps); do [ "$$(cat $$stamp 2>/dev/null)" = "$(choice)" ] || echo $$stamp; done): FORCE
 
 $(VENV)/.ready-%: setup.py

@@ -66,7 +66,7 @@ def test_wheel_says_what_it_is_and_what_it_needs(built: Path) -> None:
     assert (fields["Name"], fields["License-Expression"]) == ("django-diffs", "MIT")
     assert fields["Requires-Python"] == ">=3.10"
     assert fields["Description-Content-Type"] == "text/x-rst"
-    assert fields.get_all("Provides-Extra") == ["embedded", "fast", "test", "dev"]
+    assert fields.get_all("Provides-Extra") == ["embedded", "fast", "test", "bench", "dev"]
     needed = [line for line in fields.get_all("Requires-Dist", []) if "extra ==" not in line]
     assert needed == [
         "django<6.2,>=5.2",

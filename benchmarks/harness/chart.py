@@ -26,10 +26,12 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     from matplotlib import pyplot
 
     goals = [row for row in rows if row.met is not None]
-    lines = max(len(table.field(rows)) * 3, len(goals))
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(17, 2 + lines * 0.2), layout="constrained")
-    _draw_field(left, rows)
-    _draw_goals(right, goals)
+    heights = [1 + len(table.field(rows)) * 0.5, 1 + len(goals) * 0.22]
+    figure, (above, below) = pyplot.subplots(
+        2, 1, figsize=(12, sum(heights)), height_ratios=heights, layout="constrained"
+    )
+    _draw_field(above, rows)
+    _draw_goals(below, goals)
     figure.savefig(path, dpi=100, metadata={"Software": None})
     pyplot.close(figure)
 
@@ -60,17 +62,21 @@ def _draw_field(axes: Any, rows: Sequence[Row]) -> None:
     axes.axvline(1, color="black", linewidth=0.8)
     axes.set_xlabel("times a plain model's time (marks: SQLite, PostgreSQL)")
     axes.set_title("The field")
+    axes.margins(y=0.02)
     axes.legend(loc="lower right")
 
 
 def _draw_goals(axes: Any, goals: Sequence[Row]) -> None:
-    # Turned round where more is better, so that short bars are good ones everywhere.
-    shares = [_share(row) for row in goals]
-    axes.barh(range(len(goals)), shares, color=[MET if row.met else MISSED for row in goals], height=0.7)
+    # Turned round where more is better, so that bars to the left are good ones everywhere.
+    widths = [_share(row) - 1 for row in goals]
+    axes.barh(range(len(goals)), widths, left=1, color=[MET if row.met else MISSED for row in goals], height=0.7)
     axes.set_yticks(range(len(goals)), [f"{row.goal}  {row.what}, {row.where}" for row in goals], fontsize=8)
     axes.invert_yaxis()
     axes.axvline(1, color="black", linewidth=0.8)
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("{x:g}")
+    axes.margins(y=0.02)
     axes.set_xlabel("share of what the goal allows; below 1 it is met")
     axes.set_title("Goals")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ TABLE = FOLDER / "table.md"
 CHART = FOLDER / "chart.png"
 README = ROOT / "README.rst"
 PAGE = ROOT / "docs" / "performance.rst"
+
+WIDTH = 120
 
 BEGIN = ".. measured: begin"
 END = ".. measured: end"
@@ -35,8 +38,8 @@ def render(result: dict[str, Any]) -> list[Path]:
     parts = ["# Measured", about, "## The field", FIELD, table.as_markdown(field), "## Goals", GOALS]
     TABLE.write_text("\n\n".join([*parts, table.as_markdown(goals)]) + "\n", encoding="utf-8")
     chart.draw(rows, CHART)
-    replace_block(README, "\n\n".join([FIELD, table.as_rst(field), about]))
-    replace_block(PAGE, "\n\n".join([about, FIELD, table.as_rst(field), GOALS, table.as_rst(goals)]))
+    replace_block(README, _joined(FIELD, field, about))
+    replace_block(PAGE, _joined(about, FIELD, field, GOALS, goals))
     return [TABLE, CHART, README, PAGE]
 
 
@@ -66,6 +69,12 @@ def conditions(result: dict[str, Any]) -> str:
     return (
         f"Measured on {result['date'][:10]}: {machine['cpu']}, {machine['cores']} cores, {machine['kernel']}; "
         f"{', '.join(parts)}."
+    )
+
+
+def _joined(*parts: str | table.Table) -> str:
+    return "\n\n".join(
+        textwrap.fill(part, WIDTH) if isinstance(part, str) else table.as_rst(part) for part in parts
     )
 
 

@@ -8,6 +8,7 @@ import os
 import random
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from traceback import format_exception
@@ -18,7 +19,7 @@ from . import environments
 from .environments import Environment
 from .figures import Figure, Samples
 from .row import Row
-from .servers import REDIS_DATABASES, Servers
+from .servers import REDIS_DATABASES, Servers, pin
 from .workers import Worker, WorkerError
 
 SQLITE = "SQLite"
@@ -61,6 +62,8 @@ class Run:
         if len(cpus) > 1:
             self.worker_cpu, self.server_cpu = cpus[:2]
         self.servers = Servers(self.server_cpu)
+        # Contenders may be started by several threads.
+        self._lock = threading.Lock()
         self._rounds = rounds
         self._random = random.Random(seed)
         self._folder = tempfile.TemporaryDirectory(prefix="diffs-bench-")
@@ -122,11 +125,13 @@ class Run:
             The worker, to be used as a context manager.
         """
         environment = environment or environments.current()
-        self.used.setdefault(environment, set()).update(environments.PACKAGES, packages)
-        redis_options = {**self.servers.redis(listpack_value).options, "db": next(self._redis_databases)}
+        with self._lock:
+            self.used.setdefault(environment, set()).update(environments.PACKAGES, packages)
+            redis_options = {**self.servers.redis(listpack_value).options, "db": next(self._redis_databases)}
+            database_settings = self._database(database)
         variables = {
             "contender": contender,
-            "database": self._database(database),
+            "database": database_settings,
             "redis": redis_options,
             "diffs": dict(diffs or {}),
             "apps": list(apps),
@@ -138,11 +143,12 @@ class Run:
             (environment.python, "-m", "benchmarks.harness.serving"),
             environment.folder,
             {"DIFFS_BENCH": json.dumps(variables), "PYTHONHASHSEED": str(self.seed)},
-            self.worker_cpu if pinned else None,
         )
         try:
             if migrate:
                 worker.ask("tables.make")
+            # Only now, so that several can be started at once.
+            pin(worker.pid, self.worker_cpu if pinned else None)
         except BaseException:
             worker.__exit__(None, None, None)
             raise

@@ -11,6 +11,8 @@ from tests.servers import Postgres, RedisServer, best_kind
 # Vacuuming and checkpoints in the middle of a round would be some contender's bad luck.
 POSTGRES_SETTINGS = {"autovacuum": "off", "checkpoint_timeout": "'1h'", "max_wal_size": "'8GB'"}
 TOLD_SETTINGS = (*POSTGRES_SETTINGS, "fsync", "synchronous_commit", "full_page_writes", "shared_buffers")
+# Where it is and what it is called on this machine.
+NOT_TOLD = ("executable", "config_file", "process_id", "run_id", "tcp_port", "listener")
 REDIS_DATABASES = 64
 
 
@@ -69,7 +71,7 @@ class Servers:
                 section: {
                     name: value
                     for name, value in server.client.info(section).items()
-                    if name not in ("executable", "config_file", "process_id", "run_id", "tcp_port", "listener0")
+                    if not name.startswith(NOT_TOLD)
                 }
                 for section in ("server", "memory", "commandstats")
             }

@@ -12,8 +12,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from .servers import pin
-
 # What a measure may take until it must have hung, in seconds.
 PATIENCE = 600.0
 STOP_SECONDS = 10.0
@@ -28,7 +26,7 @@ class Worker:
     """A process that runs operations and replies by JSON lines; ends with the context."""
 
     def __init__(
-        self, name: str, command: Sequence[str | Path], folder: Path, environment: Mapping[str, str], cpu: int | None
+        self, name: str, command: Sequence[str | Path], folder: Path, environment: Mapping[str, str]
     ) -> None:
         """Start it.
 
@@ -37,7 +35,6 @@ class Worker:
             command: the program with its arguments; it reads requests from stdin and replies on stdout.
             folder: where it starts.
             environment: variables on top of this process's own.
-            cpu: the core that it is to run on; ``None``: wherever.
         """
         self.name = name
         self._log = tempfile.TemporaryFile("w+", prefix="diffs-bench-")  # noqa: SIM115
@@ -50,7 +47,6 @@ class Worker:
             stderr=self._log,
             text=True,
         )
-        pin(self._process.pid, cpu)
 
     @property
     def pid(self) -> int:

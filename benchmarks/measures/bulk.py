@@ -43,7 +43,7 @@ def _bulk(run: Run, database: str, where: str) -> Iterator[Row]:
                     "registered": partial(registered.ask, f"bulk.{operation}", **arguments),
                     "pipeline": partial(_pipeline, pipeline, keys),
                 },
-                run.rounds(15, 60),
+                run.rounds(8, 60),
             )
             what = f"{operation.replace('queryset_', 'QuerySet.')}() of {ROWS}"
             added = samples.combine(_added, "registered", "plain", "pipeline")

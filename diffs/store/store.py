@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import logging
-import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import redis
 
+from diffs.codec import new_nonce
 from diffs.cursor import Cursor
 from diffs.errors import CursorExpired, StoreUnavailable
 from diffs.keys import SHARDS, Keyspace
@@ -94,7 +94,7 @@ class Store:
             logger.exception("Diffs could not be handed to Redis; old cursors will be refused.")
             self.raise_floors(Floors(entry.feed for entry in entries))
 
-    def append(self, entries: Iterable[Entry]) -> None:
+    def append(self, entries: Sequence[Entry]) -> None:
         """Append diffs, all of one feed at once; never raises for what the server does.
 
         What can't be written raises the floors of the feeds concerned, now or as soon as the server is back.
@@ -108,6 +108,11 @@ class Store:
             missed = Floors(feed for _, batch in batches for feed, _ in batch)
             self._outage.begin(error.__cause__ or error, missed)
             return
+        if self._refusing or not all(isinstance(reply, list) and len(reply) == 2 for reply in replies):
+            self._look_into(batches, replies)
+
+    def _look_into(self, batches: Sequence[tuple[str, _Batch]], replies: Sequence[Any]) -> None:
+        """Some diffs were refused, or are taken again."""
         refused = Floors()
         refusal: Exception | None = None
         for (_, batch), reply in zip(batches, replies, strict=True):
@@ -223,7 +228,7 @@ class Store:
 
     def call(self, script: str, shard: str, keys: Iterable[str | bytes], arguments: Iterable[Argument]) -> Call:
         """One call of a script, with what all scripts take: a random name serves, should the shard need an epoch."""
-        return Call(script, [self.keys.meta(shard), *keys], [self._now(), os.urandom(4).hex(), *arguments])
+        return Call(script, [self.keys.meta(shard), *keys], [self._now(), new_nonce().hex(), *arguments])
 
     def check(self) -> None:
         """Return where the server may be asked.
@@ -293,8 +298,11 @@ class Store:
 _Batch = list[tuple[FeedRef, list[bytes]]]
 
 
-def _batches(entries: Iterable[Entry]) -> list[tuple[str, _Batch]]:
+def _batches(entries: Sequence[Entry]) -> list[tuple[str, _Batch]]:
     """By shard feeds with their diffs, a feed's never apart, about `APPEND_MEMBERS` diffs in each batch."""
+    if len(entries) == 1:
+        feed, member = entries[0]
+        return [(feed.name.shard, [(feed, [member])])]
     feeds: dict[FeedRef, list[bytes]] = {}
     for feed, member in entries:
         if feed in feeds:

@@ -94,13 +94,12 @@ class Upkeep:
             dry_run: count only.
 
         Yields:
-            The same result, at first and after each batch, grown.
+            The same result after each trip, grown.
 
         Raises:
             StoreUnavailable: the server went away; what was pruned so far is in order.
         """
         result = PruneResult()
-        yield result
         waiting: dict[int, _Batch] = {}
         for found in self._feed_keys(model):
             full: list[_Batch] = []
@@ -112,6 +111,7 @@ class Upkeep:
                 if batch.size == SCAN_COUNT:
                     full.append(waiting.pop(shard))
             yield from self._prune(full, ages, dry_run, result)
+            yield result
         rest = list(waiting.values())
         while rest:
             few = [rest.pop()]

@@ -165,7 +165,7 @@ def test_password_shows_neither_in_errors_nor_in_logs_nor_in_what_objects_say_of
 
 COMMANDS = (
     *("ping", "evalsha", "eval", "time"),
-    *("hget", "hset", "hdel", "del", "get", "set", "unlink"),
+    *("hmget", "hset", "hdel", "del", "get", "set", "unlink"),
     *("zadd", "zcard", "zcount", "zrange", "zrangebyscore", "zrevrangebyscore", "zremrangebyrank"),
     *("pexpire", "publish", "memory|usage", "scan"),
 )

@@ -59,7 +59,7 @@ def main() -> int:
         print(f"\nErrors: {'; '.join(failed)}", file=sys.stderr)
         return 1
     if options.save:
-        results.save(result, pages.FOLDER / f"{'full' if options.full else 'quick'}.json")
+        results.save(result, pages.RESULT)
         pages.render(result)
     return 0
 

@@ -10,6 +10,7 @@ from . import results, table
 from .environments import ROOT
 
 FOLDER = ROOT / "benchmarks" / "results"
+RESULT = FOLDER / "result.json"
 TABLE = FOLDER / "table.md"
 CHART = FOLDER / "chart.png"
 README = ROOT / "README.rst"
@@ -66,10 +67,9 @@ def conditions(result: dict[str, Any]) -> str:
             about = server["server"]
             kind = "Valkey" if "valkey_version" in about else "Redis"
             parts.append(f"{kind} {about.get('valkey_version', about['redis_version'])} (unix socket)")
-    return (
-        f"Measured on {result['date'][:10]}: {machine['cpu']}, {machine['cores']} cores, {machine['kernel']}; "
-        f"{', '.join(parts)}."
-    )
+    date = result["date"][:10] + (" (a quick run)" if result["quick"] else "")
+    where = f"{machine['cpu']}, {machine['cores']} cores, {machine['kernel']}"
+    return f"Measured on {date}: {where}; {', '.join(parts)}."
 
 
 def _joined(*parts: str | table.Table) -> str:

@@ -56,7 +56,7 @@ class _Contenders:
             "plain on any core": lambda: start("plain", pinned=False),
             "background on any core": lambda: start("registered", apps=["diffs"], diffs=BACKGROUND, pinned=False),
             "plain day": lambda: start("plain", apps=["board"]),
-            "recorded day": lambda: start("plain", apps=["diffs", "board"]),
+            "registered day": lambda: start("plain", apps=["diffs", "board"]),
         }
         self.database = database
 
@@ -131,13 +131,13 @@ def _in_transaction(run: Run, contenders: _Contenders, what: str, where: str) ->
 
 
 def _day(run: Run, contenders: _Contenders, what: str, where: str) -> Iterator[Row]:
-    names = ("plain day", "recorded day")
+    names = ("plain day", "registered day")
     for name in names:
-        contenders[name].ask("day.prepare", recorded=name == "recorded day")
+        contenders[name].ask("day.prepare", recorded=name == "registered day")
     turns = contenders.turns("day.replay", *names)
     samples = run.interleave(turns, run.rounds(2, 9), warmups=0 if run.quick else 1)
     rows = samples.figure("plain day", "rows").median
     for name in names:
         rate = samples.combine(lambda microseconds: 1e6 / microseconds, name)
-        yield run.row("day", f"rows written in a second, {name}", where, rate, unit="/s", rows=rows)
+        yield run.row("day", f"rows written in a second, {name.split()[0]}", where, rate, unit="/s", rows=rows)
     yield run.row("day", f"{what} / plain", where, samples.ratio(*reversed(names)), samples=samples)

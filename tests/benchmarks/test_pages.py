@@ -33,6 +33,7 @@ def test_documents_have_the_marks(path: Path) -> None:
 
 def test_conditions_name_the_machine_and_the_versions_that_were_measured_with() -> None:
     result = {
+        "quick": True,
         "date": "2026-01-02T03:04:05+00:00",
         "machine": {"cpu": "A CPU", "cores": 2, "kernel": "Linux 6"},
         "environments": [{"python": "3.11.7", "sqlite": "3.40", "django": "5.2.1", "redis": "8.1", "hiredis": "3.5"}],
@@ -43,7 +44,7 @@ def test_conditions_name_the_machine_and_the_versions_that_were_measured_with() 
         },
     }
     assert pages.conditions(result) == (
-        "Measured on 2026-01-02: A CPU, 2 cores, Linux 6; Python 3.11.7, Django 5.2.1, redis-py 8.1 with hiredis 3.5, "
-        "SQLite 3.40 (a file; WAL, synchronous=NORMAL), Valkey 9.1.2 (unix socket), "
+        "Measured on 2026-01-02 (a quick run): A CPU, 2 cores, Linux 6; Python 3.11.7, Django 5.2.1, redis-py 8.1 with "
+        "hiredis 3.5, SQLite 3.40 (a file; WAL, synchronous=NORMAL), Valkey 9.1.2 (unix socket), "
         "PostgreSQL 18.4 (unix socket, without fsync)."
     )

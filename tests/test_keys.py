@@ -41,6 +41,17 @@ def test_feed_is_found_again_from_its_key_whatever_its_name(prefix: str, name: F
 
 
 @given(PREFIXES, NAMES)
+@example("diffs", FeedName("polls.question", "}:feed:x"))
+@example("ä€", FeedName("polls.question"))
+def test_keys_of_feeds_are_told_from_others_without_making_names(prefix: str, name: FeedName) -> None:
+    keys = Keyspace(prefix)
+    key = keys.feed(name).encode()
+    others = [keys.floor(name), keys.meta(name.shard), f"{prefix}:{{{name.shard}}}:feed:", f"x{keys.feed(name)}", ""]
+    found = list(keys.sorter()([key, *(other.encode() for other in others), b"\xff" * 30]))
+    assert found == [(SHARDS.index(name.shard), name.model.encode(), key)]
+
+
+@given(PREFIXES, NAMES)
 def test_hash_tag_is_the_shard_whatever_the_name(prefix: str, name: FeedName) -> None:
     keys = Keyspace(prefix)
     for key in (keys.feed(name), keys.floor(name), keys.meta(name.shard)):
@@ -52,7 +63,9 @@ def test_hash_tag_is_the_shard_whatever_the_name(prefix: str, name: FeedName) ->
 @given(NAMES, st.sampled_from(SHARDS))
 def test_key_under_another_shard_than_the_name_s_is_nobody_s(name: FeedName, shard: str) -> None:
     assume(shard != name.shard)
-    assert Keyspace("diffs").feed_of_key(f"diffs:{{{shard}}}:feed:{name}") is None
+    key = f"diffs:{{{shard}}}:feed:{name}"
+    assert Keyspace("diffs").feed_of_key(key) is None
+    assert list(Keyspace("diffs").sorter()([key.encode()])) == []
 
 
 @pytest.mark.parametrize(

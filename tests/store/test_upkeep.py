@@ -207,6 +207,52 @@ def test_bytes_freed_are_what_the_server_says_that_the_keys_took(store_server: R
         store.close()
 
 
+def test_bytes_of_many_small_feeds_are_measured_in_some_and_reckoned_for_the_others(
+    store_server: RedisServer, clock: Clock
+) -> None:
+    with redis.Redis(**store_server.options) as client:
+        store = Store(client, "diffs", now=clock)
+        crowd = neighbours(200)
+        store.append([Entry(one, member(number)) for one in crowd for number in range(20)])
+        clock.advance(300)
+        store.append([Entry(one, member(20)) for one in crowd])
+
+        def taken() -> int:
+            return sum(client.memory_usage(store.keys.feed(one.name)) for one in crowd)
+
+        before = taken()
+        result = prune(Upkeep(store), age=MINUTE)
+        assert result.removed == 4000
+        assert result.freed == pytest.approx(before - taken(), rel=0.05)
+        store.close()
+
+
+def test_feed_of_very_many_diffs_is_pruned_bit_by_bit_so_that_others_get_their_turn(
+    store: Store, upkeep: Upkeep, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large, small, whole = neighbours(3)
+    store.append([Entry(large, member(number)) for number in range(12_000)])
+    store.append([Entry(of, member(number)) for of in (small, whole) for number in range(200)])
+    clock.advance(300)
+    behind = cursor_now(store, large)
+    store.append([Entry(of, member(12_000)) for of in (large, small)])
+    taken: list[int] = []
+    run = store.run
+
+    def counting(calls: Any) -> Any:
+        replies = run(calls)
+        taken.extend(removed for _, removed, *_ in replies)
+        return replies
+
+    monkeypatch.setattr(store, "run", counting)
+    result = prune(upkeep, age=MINUTE)
+    assert (result.feeds, result.removed, sum(taken)) == (3, 12_400, 12_400)
+    # What goes as a whole is no work.
+    assert len(taken) >= 3 and max(taken) <= 5_200
+    assert [numbers(read_all(store, of)) for of in (large, small, whole)] == [[12_000], [12_000], []]
+    assert refusal(store, behind, large) == "reset"
+
+
 def test_key_of_another_type_is_named_and_left_alone(
     store: Store, upkeep: Upkeep, clock: Clock, client: redis.Redis
 ) -> None:

@@ -49,52 +49,51 @@ end
 
 local feed, removed, freed, wrong = 2, 0, 0, {}
 for index = 4, #ARGV, 4 do
+  if left == 0 then
+    break
+  end
   local field = index / 4 + 2
   local floor = tonumber(known[field]) or 0
   local cut = math.min(math.max(floor, math.max(now, clock) - tonumber(ARGV[index + 2])), clock)
   if not dry and cut > floor then
     redis.call('HSET', meta, fields[field], cut)
   end
+  local high = string.format('%.0f', cut)
   local behind = feed + tonumber(ARGV[index + 3])
   local samples, sample_removed, sample_freed, unmeasured = 0, 0, 0, 0
-  while feed < behind do
+  while feed < behind and left > 0 do
     local key = KEYS[feed]
-    local stale = redis.pcall('ZCOUNT', key, '-inf', cut)
+    local stale = redis.pcall('ZCOUNT', key, '-inf', high)
+    local gone = stale
     if type(stale) == 'table' then
       wrong[#wrong + 1] = feed - 1
     elseif stale > 0 then
-      local small = stale <= SMALL
-      local measured = not small or samples < SAMPLES
-      local before = measured and bytes_of(key)
-      local gone, bytes = stale, 0
+      local large = stale > SMALL
+      local measured = large or samples < SAMPLES
+      local bytes = measured and bytes_of(key)
       if not dry then
         gone = remove(key, stale)
-        bytes = measured and before - bytes_of(key)
+        bytes = measured and bytes - bytes_of(key)
       elseif measured then
-        bytes = before * stale / redis.call('ZCARD', key)
+        bytes = bytes * stale / redis.call('ZCARD', key)
       end
       removed = removed + gone
-      if not small then
+      if large then
         freed = freed + bytes
       elseif measured then
         samples, sample_removed, sample_freed = samples + 1, sample_removed + gone, sample_freed + bytes
       else
         unmeasured = unmeasured + gone
       end
-      if gone < stale then
-        break
-      end
     end
-    feed = feed + 1
-    if left == 0 then
-      break
+    -- One that is too large for this call is the next one's first.
+    if gone == stale then
+      feed = feed + 1
     end
   end
+  freed = freed + sample_freed
   if unmeasured > 0 then
     freed = freed + unmeasured * sample_freed / sample_removed
-  end
-  if left == 0 then
-    break
   end
 end
 

@@ -49,7 +49,8 @@ class Run:
             only: the goals that are wanted; all unless given.
             rounds: how often each contender measures; the measure's own number unless given.
             seed: of the order of contenders within the rounds.
-            pinned: keep contenders on one core and servers on another.
+            pinned: keep contenders and servers on one core, which makes trips to a server last equally long, as no
+                other core has to be woken; servers that are to work beside a contender are kept on another.
         """
         self.quick = quick
         self.only = frozenset(only)
@@ -57,11 +58,13 @@ class Run:
         self.used: dict[Environment, set[str]] = {}
         """The environments that contenders ran in, with the packages of interest."""
         cpus = sorted(os.sched_getaffinity(0)) if pinned and hasattr(os, "sched_getaffinity") else []
-        self.worker_cpu: int | None = None
-        self.server_cpu: int | None = None
+        self.cpu: int | None = None
+        """The core of contenders, and of the servers that they wait for."""
+        self.other_cpu: int | None = None
+        """The core of what works at the same time."""
         if len(cpus) > 1:
-            self.worker_cpu, self.server_cpu = cpus[:2]
-        self.servers = Servers(self.server_cpu)
+            self.cpu, self.other_cpu = cpus[:2]
+        self.servers = Servers(self.cpu, self.other_cpu)
         # Contenders may be started by several threads.
         self._lock = threading.Lock()
         self._rounds = rounds
@@ -100,6 +103,8 @@ class Run:
         database: str = SQLITE,
         diffs: Mapping[str, Any] | None = None,
         listpack_value: int = 256,
+        redis_apart: bool = False,
+        database_apart: bool = False,
         apps: Sequence[str] = (),
         settings: Mapping[str, Any] | None = None,
         environment: Environment | None = None,
@@ -114,6 +119,8 @@ class Run:
             database: ``"SQLite"`` or ``"PostgreSQL"``.
             diffs: ``DIFFS_SETTINGS`` besides ``redis``.
             listpack_value: which of the run's Redis servers: see `Servers.redis`.
+            redis_apart: the one on another core, for a contender that works on while the server does.
+            database_apart: the process of PostgreSQL that serves it is kept on another core, too.
             apps: installed apps that the contender takes besides.
             settings: Django settings that it takes besides.
             environment: the interpreter; the one that runs this unless given.
@@ -127,7 +134,8 @@ class Run:
         environment = environment or environments.current()
         with self._lock:
             self.used.setdefault(environment, set()).update(environments.PACKAGES, packages)
-            redis_options = {**self.servers.redis(listpack_value).options, "db": next(self._redis_databases)}
+            server = self.servers.redis(listpack_value, apart=redis_apart)
+            redis_options = {**server.options, "db": next(self._redis_databases)}
             database_settings = self._database(database)
         variables = {
             "contender": contender,
@@ -148,7 +156,9 @@ class Run:
             if migrate:
                 worker.ask("tables.make")
             # Only now, so that several can be started at once.
-            pin(worker.pid, self.worker_cpu if pinned else None)
+            pin(worker.pid, self.cpu if pinned else None)
+            if database_apart and (served_by := worker.ask("tables.served_by")["pid"]):
+                pin(served_by, self.other_cpu)
         except BaseException:
             worker.__exit__(None, None, None)
             raise

@@ -17,30 +17,33 @@ REDIS_DATABASES = 64
 
 
 class Servers:
-    """Redis by its largest compact member, and PostgreSQL; all end with the run."""
+    """Redis by its largest compact member and its place, and PostgreSQL; all end with the run."""
 
-    def __init__(self, cpu: int | None) -> None:
+    def __init__(self, cpu: int | None, other_cpu: int | None) -> None:
         """Start nothing yet.
 
         Args:
-            cpu: the core that the servers are to run on; ``None``: wherever.
+            cpu: the core that servers are to run on; ``None``: wherever.
+            other_cpu: the core of those that are to run apart.
         """
         self._cpu = cpu
-        self._redis: dict[int, RedisServer] = {}
+        self._other_cpu = other_cpu
+        self._redis: dict[tuple[int, bool], RedisServer] = {}
         self._postgres: Postgres | None = None
         self._count = 0
 
-    def redis(self, listpack_value: int = 256) -> RedisServer:
+    def redis(self, listpack_value: int = 256, *, apart: bool = False) -> RedisServer:
         """A Valkey of this run.
 
         Args:
             listpack_value: the size in bytes up to which members are stored compactly; the server's own default is 64.
+            apart: on another core than the contenders, for those that work on while the server does.
         """
-        if listpack_value not in self._redis:
+        if (listpack_value, apart) not in self._redis:
             config = {"zset-max-ziplist-value": str(listpack_value), "databases": str(REDIS_DATABASES)}
-            server = self._redis[listpack_value] = RedisServer(best_kind(), config)
-            pin(server.pid, self._cpu)
-        return self._redis[listpack_value]
+            server = self._redis[listpack_value, apart] = RedisServer(best_kind(), config)
+            pin(server.pid, self._other_cpu if apart else self._cpu)
+        return self._redis[listpack_value, apart]
 
     def postgres_database(self) -> dict[str, Any]:
         """Make a new database and return Django's settings for it."""
@@ -66,7 +69,7 @@ class Servers:
     def as_dict(self) -> dict[str, Any]:
         """What the servers say of themselves, without the places where they are."""
         found: dict[str, Any] = {}
-        for listpack_value, server in self._redis.items():
+        for (listpack_value, apart), server in self._redis.items():
             sections = {
                 section: {
                     name: value
@@ -75,7 +78,8 @@ class Servers:
                 }
                 for section in ("server", "memory", "commandstats")
             }
-            found[f"redis, zset-max-listpack-value {listpack_value}"] = sections
+            place = ", on another core" if apart else ""
+            found[f"redis, zset-max-listpack-value {listpack_value}{place}"] = sections
         if self._postgres is not None:
             with _connect(self._postgres) as admin:
                 version = admin.execute("SHOW server_version").fetchone()[0]

@@ -35,6 +35,8 @@ class Peer:
     """What pip installs; empty: nothing besides Django."""
     apps: Sequence[str] = ()
     diffs: Mapping[str, Any] = field(default_factory=dict)
+    redis_apart: bool = False
+    """It works on while Redis does."""
     databases: Sequence[str] = DATABASES
     evalsha: bool = False
     """It appends by hand after each save."""
@@ -78,6 +80,7 @@ PEERS = (
         contender="registered",
         apps=["diffs"],
         diffs={"flush": "background"},
+        redis_apart=True,
     ),
 )
 PACKAGES = tuple(peer.package for peer in PEERS if peer.package)
@@ -148,6 +151,7 @@ def _start(run: Run, database: str, peer: Peer) -> Worker:
         database=database,
         apps=peer.apps,
         diffs=peer.diffs,
+        redis_apart=peer.redis_apart,
         environment=_environment(peer),
         packages=PACKAGES,
     )

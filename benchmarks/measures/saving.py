@@ -48,13 +48,17 @@ class _Contenders:
         self._stack = stack
         self._workers: dict[str, Worker] = {}
         start = partial(run.worker, database=database)
-        self._starts = {
+        # While the writer waits for its database, the sender works; so nobody else may work on their core.
+        apart = partial(start, database_apart=True)
+        background = partial(apart, "registered", apps=["diffs"], diffs=BACKGROUND, redis_apart=True)
+        self._starts: dict[str, Callable[[], Worker]] = {
             "plain": lambda: start("plain"),
             "evalsha": lambda: start("plain"),
             "registered": lambda: start("registered", apps=["diffs"]),
-            "background": lambda: start("registered", apps=["diffs"], diffs=BACKGROUND),
-            "plain on any core": lambda: start("plain", pinned=False),
-            "background on any core": lambda: start("registered", apps=["diffs"], diffs=BACKGROUND, pinned=False),
+            "plain apart": lambda: apart("plain"),
+            "background": background,
+            "plain on any core": lambda: apart("plain", pinned=False),
+            "background on any core": lambda: background(pinned=False),
             "plain day": lambda: start("plain", apps=["board"]),
             "registered day": lambda: start("plain", apps=["diffs", "board"]),
         }
@@ -99,7 +103,7 @@ def _at_once(run: Run, contenders: _Contenders, what: str, where: str) -> Iterat
 
 def _in_background(run: Run, contenders: _Contenders, what: str, where: str) -> Iterator[Row]:
     limit = BACKGROUND_LIMITS[contenders.database]
-    yield from _against_plain(run, contenders, "plain", "background", f"{what} / plain save", where, limit)
+    yield from _against_plain(run, contenders, "plain apart", "background", f"{what} / plain save", where, limit)
     if not run.quick:
         # The sender may then run beside the writer, but for Python's lock, which costs more between cores than on one.
         names = ("plain on any core", "background on any core")
@@ -114,7 +118,7 @@ def _against_plain(
         **contenders.turns("saving.update", plain),
         **contenders.turns("saving.update_and_drain", background),
     }
-    samples = run.interleave(turns, run.rounds(40, 200))
+    samples = run.interleave(turns, run.rounds(60, 200))
     yield run.row("W2", what, where, samples.ratio(background, plain), limit=limit, samples=samples)
     # The plain contender has nothing to drain.
     ends = zip(samples.values(background, "drained"), samples.values(plain), strict=True)

@@ -59,6 +59,15 @@ def fill(*, model: str, rows: int) -> None:
         )
 
 
+def served_by() -> dict[str, int]:
+    """The process of the database's server that serves this one; 0 where there is none."""
+    if connection.vendor == "sqlite":
+        return {"pid": 0}
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        return {"pid": cursor.fetchone()[0]}
+
+
 def settle() -> None:
     """Do what the database would else do in the middle of somebody's round."""
     with connection.cursor() as cursor:

@@ -18,7 +18,7 @@ from .cursor import Cursor
 from .diff import Diff
 from .errors import CursorExpired, MemberError
 from .registration import Registration, find_label, require
-from .store import FeedRef, Page, Read, Stored, get_store
+from .store import FeedRef, Page, Read, Stored, drain, get_store
 from .typing import AnyModel
 
 logger = logging.getLogger("diffs")
@@ -139,6 +139,8 @@ class Feed:
 
     def clear(self) -> None:
         """Refuse all cursors handed out before, and remove the diffs."""
+        # What was changed before must not come after.
+        drain()
         get_store().clear(self._read.feed)
         self._diffs = self._cursor = None
 

@@ -29,7 +29,7 @@ from .diff import Diff
 from .errors import RegistrationError, StoreUnavailable
 from .feed import Feed, FeedManager, feed_of, own_row, to_diff
 from .registration import find
-from .store import Entry, FeedRef, Read, Store, Upkeep, get_store
+from .store import Entry, FeedRef, Read, Store, Upkeep, drain, get_store
 
 __all__ = ["DiffsTestMixin", "assertDiffs", "captured_diffs", "fresh_store", "registered"]
 
@@ -104,6 +104,7 @@ def fresh_store(*, fake: bool = False) -> Iterator[Store]:
         try:
             yield store
         finally:
+            drain()
             with contextlib.suppress(StoreUnavailable):
                 Upkeep(store).remove_everything()
 
@@ -126,7 +127,9 @@ class captured_diffs:
         self._made: list[Diff] = []
         self._seen: set[str] = set()
         self._stack = contextlib.ExitStack()
+        drain()
         self._stack.enter_context(self._listening())
+        self._stack.callback(drain)
         for alias in connections:
             self._stack.enter_context(TestCase.captureOnCommitCallbacks(using=alias, execute=True))
         return self._made
@@ -185,6 +188,7 @@ def assertDiffs(subject: Subject, expected: Sequence[Expected], msg: str | None 
         AssertionError: they are others; the message shows both.
         ValueError: a dict names something that a `Diff` has not.
     """
+    drain()
     diffs = feed_of(subject) if isinstance(subject, models.Model | type) else subject
     found = list(diffs)
     wanted = [_checked(each) if isinstance(each, Mapping) else _pair(*each) for each in expected]

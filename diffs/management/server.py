@@ -9,7 +9,7 @@ from django.core.management import CommandError
 
 from diffs.conf import NAME
 from diffs.errors import ConfigurationError, StoreUnavailable
-from diffs.store import Upkeep, get_store
+from diffs.store import Upkeep, drain, get_store
 
 
 @contextlib.contextmanager
@@ -21,6 +21,7 @@ def upkeep() -> Iterator[Upkeep]:
     """
     work: Upkeep | None = None
     try:
+        drain()
         work = Upkeep(get_store())
         yield work
     except ConfigurationError as error:

@@ -46,6 +46,13 @@ class Floors:
             return "<Floors: everything>"
         return f"<Floors: {len(self.feeds)} feeds, {len(self.models)} models>"
 
+    @property
+    def models_text(self) -> str:
+        """Which models they are about, for people."""
+        if self.everything:
+            return "all models"
+        return ", ".join(sorted(self.models | {name.model for name in self.feeds}))
+
     def add(self, other: Floors) -> None:
         """Take in what `other` names."""
         self.feeds.update(other.feeds)

@@ -13,11 +13,11 @@ _registered: set[Callable[[], None]] = set()
 def before_end(function: Callable[[], None]) -> None:
     """Have a function called before this process ends of itself.
 
-    Whoever starts something that has to be ended says so then, and not when the module is loaded: the processes that
-    multiprocessing forks forget what was registered before, and up to Python 3.12 they don't ask `atexit` at all.
+    Whoever starts something that has to be ended says so again then: the processes that multiprocessing forks forget
+    what was said before, and up to Python 3.12 they don't ask `atexit` at all.
 
     Args:
-        function: may be named often; it is called once or twice.
+        function: is called once or twice, the last one that was named first.
     """
     if function in _registered:
         return

@@ -7,8 +7,6 @@ written by this process, and every cursor from before is refused.
 
 from __future__ import annotations
 
-import atexit
-import contextlib
 import logging
 import os
 import threading
@@ -19,6 +17,7 @@ from collections.abc import Callable
 from diffs.errors import StoreUnavailable
 
 from .batch import Floors
+from .ending import before_end
 
 logger = logging.getLogger("diffs")
 
@@ -72,17 +71,27 @@ class Outage:
                 # what was missed is repaired with the next failure or at the end.
                 return
             self._away = True
+        before_end(_close_all)
         logger.error(
             "Redis is away (%s): changes are saved but get no diffs; old cursors will be refused.",
             type(error).__name__,
         )
 
     def close(self) -> None:
-        """Stop waiting; what was missed is tried once more."""
+        """Stop waiting; what was missed is tried once more, and then it is forgotten."""
         self._closed.set()
-        if self._missed:
-            with contextlib.suppress(StoreUnavailable):
-                self._try()
+        if not self._missed:
+            return
+        try:
+            self._try()
+        except StoreUnavailable:
+            with self._lock:
+                missed, self._missed = self._missed, Floors()
+            logger.error(
+                "Redis is still away, and this process won't ask again: once it is back, refuse the old cursors of %s "
+                "with diffs.touch().",
+                missed.models_text,
+            )
 
     def _wait_for_server(self) -> None:
         pause = FIRST_PAUSE
@@ -135,5 +144,5 @@ def _forget_all() -> None:
         outage._forget()
 
 
-atexit.register(_close_all)
+before_end(_close_all)
 os.register_at_fork(after_in_child=_forget_all)

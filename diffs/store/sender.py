@@ -24,8 +24,12 @@ from .store import Store
 
 logger = logging.getLogger("diffs")
 
-LINGER = 0.003
-"""How long more diffs are waited for when the first has come, in seconds."""
+LINGER = 0.02
+"""How long more diffs are waited for when the first has come, in seconds.
+
+Whenever the sender wakes while another thread computes, they fight for the interpreter, which costs as much as half a
+dozen saves: the less often, the better.
+"""
 BATCH_DIFFS = 500
 BATCH_BYTES = 1_000_000
 """What leaves at once, without waiting for more; a transaction that is larger leaves as a whole."""
@@ -56,7 +60,7 @@ class Sender:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._closed = False
+        self._closed = _ended
         self._reset()
         _alive.add(self)
 
@@ -89,13 +93,13 @@ class Sender:
             size += len(entry.member)
         item = _Item(entries, floors, len(entries) or 1, size)
         with self._lock:
-            if (self._count >= MAX_DIFFS or self._size >= MAX_BYTES) and not self._finds_room():
+            if self._is_full() and not self._finds_room():
                 self._lose(item)
-                return
-            self._waiting.append(item)
-            self._count += item.diffs
-            self._size += size
-            # Otherwise the sender is about to look by itself: waking a thread costs more than all of this.
+            else:
+                self._waiting.append(item)
+                self._count += item.diffs
+                self._size += size
+            # Otherwise the sender is about to look by itself.
             wakes = self._count >= self._threshold
             if wakes:
                 self._threshold = _NEVER
@@ -128,14 +132,18 @@ class Sender:
         if thread is not None and thread is not threading.current_thread():
             thread.join(seconds)
 
+    def _is_full(self) -> bool:
+        return self._count >= MAX_DIFFS or self._size >= MAX_BYTES
+
     def _finds_room(self) -> bool:
-        # Whoever comes while somebody has waited in vain needn't try; nor may the sender wait for itself.
+        # Whoever comes after one who has waited in vain needn't try; and the sender must not wait for itself.
         if self._stuck or self._sender == threading.get_ident():
             return False
-        if self._room.wait_for(lambda: self._count < MAX_DIFFS and self._size < MAX_BYTES, FULL_SECONDS):
+        if self._room.wait_for(lambda: self._stuck or not self._is_full(), FULL_SECONDS) and not self._stuck:
             return True
         if not self._stuck:
             self._stuck = True
+            self._room.notify_all()
             logger.error("The queue of diffs is full: changes are saved but get no diffs; old cursors will be refused.")
         return False
 
@@ -230,17 +238,19 @@ class Sender:
             self._room.notify_all()
 
     def _give_up(self) -> None:
-        """The process ends, or the settings change, before everything is sent."""
+        """There is no more time: raise floors for what still waits."""
         with self._lock:
             items = [*self._taken, *self._waiting]
             self._waiting.clear()
+            self._count = self._size = 0
         missed = Floors()
         for item in items:
             missed.add(Floors(entry.feed for entry in item.entries))
             if item.floors:
                 missed.add(item.floors)
-        if missed and not self._store.raise_floors(missed):
-            logger.error("Diffs couldn't be sent in time: once Redis is back, refuse old cursors with diffs.touch().")
+        if missed:
+            logger.error("Diffs could not be sent in time: old cursors will be refused.")
+            self._store.raise_floors(missed)
 
     def _hold(self) -> None:
         """Before a fork: what waits is sent, and no sending is under way that the child would find half done."""
@@ -256,10 +266,13 @@ class Sender:
             self._sending.release()
 
 
+_ended = False
 _alive: weakref.WeakSet[Sender] = weakref.WeakSet()
 
 
 def _close_all() -> None:
+    global _ended
+    _ended = True
     for sender in list(_alive):
         sender.close()
         sender._store.close()
@@ -276,8 +289,11 @@ def _release_all() -> None:
 
 
 def _reset_all() -> None:
+    global _ended
+    _ended = False
     for sender in list(_alive):
         sender._reset()
 
 
+before_end(_close_all)
 os.register_at_fork(before=_hold_all, after_in_parent=_release_all, after_in_child=_reset_all)

@@ -14,13 +14,14 @@ import importlib
 import importlib.util
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 
 ROOT = Path(__file__).resolve().parent.parent
-# Not the folder of this file, whose modules would be found under a second name.
-sys.path[0] = str(ROOT)
+if __name__ == "__main__":
+    # Not the folder of this file, whose modules would be found under a second name.
+    sys.path[0] = str(ROOT)
 
 from benchmarks.harness import pages, results, table  # noqa: E402
 from benchmarks.harness.row import Row  # noqa: E402
@@ -30,10 +31,21 @@ from benchmarks.harness.runs import Run  # noqa: E402
 FAMILIES = ("loading", "saving", "bulk", "polling", "memory", "pruning", "scale", "peers")
 
 
-def main() -> int:
-    """Run what the command line asks for; the exit code."""
-    options = _parser().parse_args()
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what the command line asks for.
+
+    Args:
+        arguments: of the command line; the program's own unless given.
+
+    Returns:
+        The exit code.
+    """
+    options = _parser().parse_args(arguments)
     only = [goal for goal in options.only.split(",") if goal]
+    families = list(_families())
+    if unknown := set(only).difference(*(family.GOALS for family in families)):
+        print(f"There are no goals {', '.join(sorted(unknown))}.", file=sys.stderr)
+        return 2
     if options.save and (why := _reason_not_to_save(only)):
         print(why, file=sys.stderr)
         return 2
@@ -42,11 +54,8 @@ def main() -> int:
     with Run(
         quick=not options.full, only=only, rounds=options.rounds, seed=options.seed, pinned=not options.unpinned
     ) as run:
-        families = [family for family in _families() if any(map(run.wants, family.GOALS))]
-        if not families:
-            print(f"There are no goals {options.only}.", file=sys.stderr)
-            return 2
-        for row in (row for family in families for row in _measure(run, family)):
+        wanted = [family for family in families if any(map(run.wants, family.GOALS))]
+        for row in (row for family in wanted for row in _measure(run, family)):
             rows.append(row)
             print(f"{time.monotonic() - started:6.1f} s  {'  '.join(filter(None, table.cells(row)))}", file=sys.stderr)
         result = results.as_dict(run, rows)

@@ -31,7 +31,7 @@ def as_dict(run: Run, rows: Sequence[Row]) -> dict[str, Any]:
         "changed_files": bool(_git("status", "--porcelain", "--", "diffs", "benchmarks")),
         "quick": run.quick,
         "seed": run.seed,
-        "pinned": run.cpu is not None,
+        "pinned": run.worker_cpu is not None,
         "machine": {
             "cpu": _cpu(),
             "cores": os.cpu_count(),

@@ -58,13 +58,13 @@ class Run:
         self.used: dict[Environment, set[str]] = {}
         """The environments that contenders ran in, with the packages of interest."""
         cpus = sorted(os.sched_getaffinity(0)) if pinned and hasattr(os, "sched_getaffinity") else []
-        self.cpu: int | None = None
-        """The core of contenders, and of the servers that they wait for."""
-        self.other_cpu: int | None = None
-        """The core of what works at the same time."""
+        self.worker_cpu: int | None = None
+        """The core of contenders, and of the servers that they wait for; ``None``: any."""
+        self.server_cpu: int | None = None
+        """The core of servers that are apart, and of what else works at the same time."""
         if len(cpus) > 1:
-            self.cpu, self.other_cpu = cpus[:2]
-        self.servers = Servers(self.cpu, self.other_cpu)
+            self.worker_cpu, self.server_cpu = cpus[:2]
+        self.servers = Servers(self.worker_cpu, self.server_cpu)
         # Contenders may be started by several threads.
         self._lock = threading.Lock()
         self._rounds = rounds
@@ -156,9 +156,9 @@ class Run:
             if migrate:
                 worker.ask("tables.make")
             # Only now, so that several can be started at once.
-            pin(worker.pid, self.cpu if pinned else None)
+            pin(worker.pid, self.worker_cpu if pinned else None)
             if database_apart and (served_by := worker.ask("tables.served_by")["pid"]):
-                pin(served_by, self.other_cpu)
+                pin(served_by, self.server_cpu)
         except BaseException:
             worker.__exit__(None, None, None)
             raise

@@ -177,6 +177,11 @@ class Registration:
         return hasattr(self.model, "get_dirty_fields")
 
     @cached_property
+    def is_simple(self) -> bool:
+        """Whether a diff is nothing but the changed columns, for the object's own feed."""
+        return not (self.needs_instance or self.has_own_detection or self.has_other_feeds)
+
+    @cached_property
     def needs_instance(self) -> bool:
         """Whether a diff can't be made without the object at hand."""
         return self.serialize_hook is not None or self.parent_hook is not None or self.has_send_hook

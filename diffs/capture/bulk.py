@@ -13,7 +13,7 @@ from diffs.registration import Registration
 from diffs.store import Entry, Floors
 from diffs.typing import AnyModel, AnyQuerySet
 
-from .changes import Subject, concerned, entries, is_unrecorded
+from .changes import Subject, concerned, entries, is_unrecorded, own_entries
 from .columns import Column, columns_of, computed_from, shown
 from .tracking import recorded
 
@@ -168,7 +168,8 @@ class Writing(NamedTuple):
             missing = [
                 column
                 for column, value in columns.items()
-                if not column.is_plain(value)
+                if type(value) not in column.kinds
+                and not column.is_plain(value)
                 and (
                     value is DEFERRED
                     or column.is_generated
@@ -203,6 +204,10 @@ class Writing(NamedTuple):
             }
             if not changed:
                 return []
+        if registration.model is not self.model:
+            pk = pk_in(registration.model, row)
+        if registration.is_simple:
+            return own_entries(registration, self.using, pk, self.action, changed)
         parents: Mapping[str, Sequence[Any]] = {}
         if registration.parents:
             parents = {
@@ -212,8 +217,6 @@ class Writing(NamedTuple):
         if known.is_ours:
             for column, value in columns.items():
                 setattr(known.instance, column.attname, column.normal(value))
-        if registration.model is not self.model:
-            pk = pk_in(registration.model, row)
         subject = Subject(registration, self.using, pk, parents, known.instance)
         previous = (
             {}

@@ -58,13 +58,43 @@ def entries(
     try:
         return _entries(subject, action, fresh, previous)
     except Exception as error:
-        # The row is written: its readers must not go on as if nothing had happened, nor the user's save fail for
-        # a value that the database took.
-        record(subject.using, (), concerned(subject.registration))
+        _refuse(subject.registration, subject.using, error)
         if subject.registration.needs_instance:
             raise
-        logger.error("%s: no diff can be made (%s).", subject.registration.label, type(error).__name__)
         return []
+
+
+def own_entries(
+    registration: Registration, using: str, pk: Any, action: Action, fresh: Mapping[Column, Any]
+) -> list[Entry]:
+    """The diff of one change of a simple model, for the object's own feed.
+
+    Args:
+        registration: of a model whose diffs are nothing but columns.
+        using: the database alias.
+        pk: the object's primary key as a Python value.
+        action: what happened to it.
+        fresh: the changed columns' new values, also of columns that may not appear.
+    """
+    try:
+        names = shown(registration)
+        data = {column.name: column.stored(value) for column, value in fresh.items() if column in names}
+        # An object whose only column is its key still comes into being.
+        if not data and action == UPDATE:
+            return []
+        member = Encoder(action, next_version(), new_nonce(), data, current_actor()).own()
+        return [Entry(registration.feed(pk), member)]
+    except Exception as error:
+        _refuse(registration, using, error)
+        return []
+
+
+def _refuse(registration: Registration, using: str, error: Exception) -> None:
+    # The row is written: its readers must not go on as if nothing had happened, nor the user's save fail for a value
+    # that the database took.
+    record(using, (), concerned(registration))
+    if not registration.needs_instance:
+        logger.error("%s: no diff can be made (%s).", registration.label, type(error).__name__)
 
 
 def _entries(

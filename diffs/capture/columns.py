@@ -10,6 +10,7 @@ import datetime as dt
 import decimal
 import functools
 import math
+import operator
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
@@ -76,7 +77,7 @@ class Column:
     """
 
     __slots__ = (
-        "_checks", "_forms", "attname", "comparable", "copy", "field", "is_generated", "is_json", "is_mutable", "name",
+        "_checks", "attname", "comparable", "copy", "field", "is_generated", "is_json", "is_mutable", "kinds", "name",
     )  # fmt: skip
 
     def __init__(self, field: AnyField) -> None:
@@ -89,7 +90,8 @@ class Column:
         self.is_json = type(concrete(field)) is django_json.JSONField and field.decoder is None
         """Whether its values are what ``json.loads`` gives."""
         self.copy: Callable[[Any], Snapshot] = snapshot_of_json if self.is_json else snapshot_of
-        self._forms: dict[type, Form] = {}
+        self.kinds: dict[type, Form] = {}
+        """Types whose values the database surely gives back, each with what makes a diff's value of one."""
         self._checks: dict[type, Callable[[Any], bool]] = {}
         self.comparable: frozenset[type] = frozenset()
         """Types whose values are the same in the database where they are equal."""
@@ -98,14 +100,14 @@ class Column:
             self._tabulate(target)
 
     def _tabulate(self, target: AnyField) -> None:
-        self._forms = {kind: form for base, kind, form in _KEPT if isinstance(target, base)}
+        self.kinds = {kind: form for base, kind, form in _KEPT if isinstance(target, base)}
         if isinstance(target, models.DateField) and not isinstance(target, models.DateTimeField):
-            self._forms[dt.date] = None
+            self.kinds[dt.date] = None
         self._checks = {kind: check for base, kind, check in _KEPT_IF if isinstance(target, base)}
         compared = {kind for base, kind in _COMPARED if isinstance(target, base)}
-        if self._forms or self._checks or compared:
-            self._forms[type(None)] = None
-        self.comparable = frozenset({*self._forms, *self._checks, *compared})
+        if self.kinds or self._checks or compared:
+            self.kinds[type(None)] = None
+        self.comparable = frozenset({*self.kinds, *self._checks, *compared})
 
     def __repr__(self) -> str:
         return f"<Column: {self.field}>"
@@ -119,7 +121,7 @@ class Column:
     def is_plain(self, value: Any) -> bool:
         """Whether the database surely gives the value back as it is."""
         kind = type(value)
-        if kind in self._forms:
+        if kind in self.kinds:
             return True
         check = self._checks.get(kind)
         return check is not None and check(value)
@@ -134,7 +136,7 @@ class Column:
         Raises:
             SerializationError: it has no form that JSON knows.
         """
-        form = self._forms.get(type(value), self._stored)
+        form = self.kinds.get(type(value), self._stored)
         return value if form is None else form(value)
 
     def must_be_read(self, value: Any, using: str) -> bool:
@@ -168,11 +170,16 @@ class Columns:
         meta: the model's.
     """
 
-    __slots__ = ("all", "are_compared_otherwise", "fields", "has_generated", "json_places", "keys", "mutable")
+    __slots__ = ("all", "are_compared_otherwise", "fields", "get", "has_generated", "json_places", "keys", "mutable")
 
     def __init__(self, meta: Any) -> None:
         self.fields: Collection[AnyField] = meta.concrete_fields
         self.all = tuple(map(column_of, self.fields))
+        names = [column.attname for column in self.all]
+        self.get: Callable[[Mapping[str, Any]], tuple[Any, ...]] = (
+            operator.itemgetter(*names) if len(names) > 1 else lambda row: (row[names[0]],)
+        )
+        """The values of all columns in a row that maps attribute names; a ``KeyError`` where one is missing."""
         self.keys = tuple(map(column_of, meta.pk_fields))
         """Of the primary key."""
         self.are_compared_otherwise = any(

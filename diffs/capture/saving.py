@@ -14,7 +14,7 @@ from diffs.registration import Registration
 from diffs.store import Entry
 
 from . import links, tracking, values
-from .changes import Subject, concerned, entries, is_unrecorded
+from .changes import Subject, concerned, entries, is_unrecorded, own_entries
 from .columns import Column, columns_of, computed_from, local_columns, shown
 from .tracking import known, recorded, value_of
 from .transaction import in_transaction, record
@@ -111,23 +111,40 @@ def _refuse(write: _Write) -> None:
 
 
 def _entries(registration: Registration, write: _Write) -> list[Entry]:
-    instance = write.instance
+    pk = write.instance._get_pk_val(registration.model._meta)
+    action = UPDATE if write.updated else CREATE
+    if registration.is_simple:
+        plain = _plain_values(write)
+        if plain is not None:
+            return own_entries(registration, write.using, pk, action, plain)
     dirty = _dirty(registration, write)
     if write.updated and not dirty:
         return []
-    held = instance.__dict__
+    held = write.instance.__dict__
     fresh = {column: held.get(column.attname, DEFERRED) for column in dirty}
     if write.raw:
         # A fixture writes one table alone: for those of the parents the instance has nothing but defaults.
         fresh.update((column, DEFERRED) for column in dirty if column not in write.columns)
-    pk = instance._get_pk_val(registration.model._meta)
     parents = _present_parents(registration, write) if registration.parents else {}
     _read_back(write, registration, pk, fresh, parents)
     feeds = {
         parent.name: (parents[parent.name], value_of(write.before, parent.attname)) for parent in registration.parents
     }
-    subject = Subject(registration, write.using, pk, feeds, instance)
-    return entries(subject, UPDATE if write.updated else CREATE, fresh, dirty)
+    subject = Subject(registration, write.using, pk, feeds, write.instance)
+    return entries(subject, action, fresh, dirty)
+
+
+def _plain_values(write: _Write) -> Mapping[Column, Any] | None:
+    """What was written, as far as it differs; ``None`` where the row may hold something else than the instance."""
+    if write.raw or columns_of(write.model).has_generated:
+        return None
+    held = write.instance.__dict__
+    found = {}
+    for column in write.changed if write.updated else write.columns:
+        value = found[column] = held.get(column.attname, DEFERRED)
+        if type(value) not in column.kinds and not column.is_plain(value):
+            return None
+    return found
 
 
 def _present_parents(registration: Registration, write: _Write) -> dict[str, Any]:

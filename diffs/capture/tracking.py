@@ -7,6 +7,8 @@ The comparison is django-dirtyfields', where it isn't plain that two values are 
 from __future__ import annotations
 
 import functools
+import itertools
+import operator
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -103,7 +105,10 @@ def changed(instance: models.Model, columns: Iterable[Column], before: Mapping[s
     held = instance.__dict__
     found: dict[Column, Any] = {}
     doubtful: list[Column] = []
-    is_custom = columns_of(type(instance)).are_compared_otherwise
+    every = columns_of(type(instance))
+    is_custom = every.are_compared_otherwise
+    if columns is every.all and not is_custom:
+        columns = _replaced(every, held, before)
     for column in columns:
         value = held.get(column.attname, DEFERRED)
         if value is DEFERRED:
@@ -118,6 +123,14 @@ def changed(instance: models.Model, columns: Iterable[Column], before: Mapping[s
         elif not (isinstance(old, Snapshot) and old.is_of(value)):
             doubtful.append(column)
     return _sure(instance, doubtful, before, found) if doubtful else found
+
+
+def _replaced(columns: Columns, held: Mapping[str, Any], before: Mapping[str, Any]) -> Iterable[Column]:
+    """The columns that hold another object than the one that was read or written, which needs no looking at."""
+    try:
+        return itertools.compress(columns.all, map(operator.is_not, columns.get(held), columns.get(before)))
+    except KeyError:
+        return columns.all
 
 
 def _sure(

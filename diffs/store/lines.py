@@ -73,10 +73,9 @@ class Lines:
 
     def _send(self, connection: Any, commands: Sequence[Command], *, is_last_try: bool = True) -> list[Any]:
         try:
-            if len(commands) == 1:
-                connection.send_packed_command(connection.pack_command(*commands[0]))
-            else:
-                connection.send_packed_command(connection.pack_commands(commands))
+            # One after the other, so that the server works on the first while the next is packed.
+            pack = connection.pack_command
+            connection.send_packed_command(piece for command in commands for piece in pack(*command))
             return [_reply(connection) for _ in commands]
         except BaseException as error:
             # Whatever it was, replies may still be on their way.

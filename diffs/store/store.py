@@ -94,12 +94,12 @@ class Store:
             logger.exception("Diffs could not be handed to Redis; old cursors will be refused.")
             self.raise_floors(Floors(entry.feed for entry in entries))
 
-    def append(self, entries: Sequence[Entry]) -> None:
+    def append(self, entries: Iterable[Entry]) -> None:
         """Append diffs, all of one feed at once; never raises for what the server does.
 
         What can't be written raises the floors of the feeds concerned, now or as soon as the server is back.
         """
-        batches = _batches(entries)
+        batches = _batches(entries if isinstance(entries, list) else list(entries))
         if not batches:
             return
         try:

@@ -16,7 +16,7 @@ from django.db.models.signals import post_migrate
 import diffs
 from diffs.errors import CursorExpired
 from diffs.feed import Feed
-from tests.testapp.models import Airport, Choice, Draft, Flight, Question, Score, Token
+from tests.testapp.models import Airport, Choice, Draft, Everything, Flight, Question, Score, Token
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
 
@@ -123,6 +123,21 @@ def test_a_value_that_no_diff_can_hold_refuses_old_cursors_and_breaks_no_save(
         "testapp.question: no diff can be made (RuntimeError)."
     ]
     assert sys.getrecursionlimit() == limit
+
+
+def test_a_row_that_no_diff_can_hold_refuses_old_cursors_and_breaks_no_bulk_operation(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    good, bad = Everything.objects.bulk_create([Everything(integer=1), Everything(integer=2)])
+    cursors = [feed_of(Everything, each.pk).cursor for each in (good, bad)]
+    monkeypatch.setattr("diffs.capture.changes.current_actor", failing)
+    Everything.objects.update(integer=3)
+    monkeypatch.undo()
+    assert list(Everything.objects.values_list("integer", flat=True)) == [3, 3]
+    assert all(is_refused(feed_of(Everything, each.pk), at) for each, at in zip((good, bad), cursors, strict=True))
+    assert {record.getMessage() for record in caplog.records} == {
+        "testapp.everything: no diff can be made (RuntimeError)."
+    }
 
 
 def test_more_deletions_at_once_than_get_diffs_refuse_the_model_and_its_parents(settings: Any) -> None:

@@ -39,7 +39,7 @@ def _load(run: Run, environment: Environment, model: str, where: str) -> Iterato
                 worker.name: partial(worker.ask, "loading.load", model=model, rows=ROWS)
                 for worker in (plain, registered)
             },
-            run.rounds(15, 75),
+            run.rounds(11, 75),
         )
     ratio = samples.ratio("registered", "plain")
     yield run.row("L1", WHAT[model], where, ratio, limit=LIMITS[model], samples=samples)

@@ -159,7 +159,7 @@ def _start(run: Run, database: str, peer: Peer) -> Worker:
 
 def _measured(run: Run, workers: Mapping[Peer, Worker]) -> dict[str, Samples]:
     """What each operation took each contender."""
-    rounds = run.rounds(5, 40)
+    rounds = run.rounds(4, 40)
     for worker in workers.values():
         worker.ask("loading.prepare", model="Item", rows=LOADED)
     turns = {f"load {LOADED}": _turns(workers, "loading.load", model="Item", rows=LOADED)}

@@ -139,7 +139,7 @@ def _day(run: Run, contenders: _Contenders, what: str, where: str) -> Iterator[R
     for name in names:
         contenders[name].ask("day.prepare", recorded=name == "registered day")
     turns = contenders.turns("day.replay", *names)
-    samples = run.interleave(turns, run.rounds(2, 9), warmups=0 if run.quick else 1)
+    samples = run.interleave(turns, run.rounds(1, 9), warmups=0 if run.quick else 1)
     rows = samples.figure("plain day", "rows").median
     for name in names:
         rate = samples.combine(lambda microseconds: 1e6 / microseconds, name)

@@ -108,6 +108,8 @@ class Encoder:
         SerializationError: `data` holds something else.
     """
 
+    __slots__ = ("_bits", "_identity", "_rest")
+
     def __init__(
         self, action: Action, version: int, nonce: bytes, data: Mapping[str, Any], actor: str | None = None
     ) -> None:
@@ -120,7 +122,7 @@ class Encoder:
 
     def own(self) -> bytes:
         """The member for the feed that is named after the changed object."""
-        return bytes((self._bits,)) + self._identity + self._rest
+        return b"%c%b%b" % (self._bits, self._identity, self._rest)
 
     def foreign(self, row: Row) -> bytes:
         """The member for any other feed.

@@ -54,6 +54,11 @@ def save_table_for(original: Callable[..., bool]) -> Callable[..., bool]:
 class _Write:
     """One write of one table."""
 
+    __slots__ = (
+        "before", "changed", "columns", "every", "instance", "is_last", "model", "raw", "update_fields", "updated",
+        "using",
+    )  # fmt: skip
+
     def __init__(
         self,
         instance: models.Model,
@@ -71,7 +76,8 @@ class _Write:
         self.update_fields = update_fields
         self.is_last = model._meta.concrete_model is type(instance)._meta.concrete_model
 
-        self.columns: Sequence[Column] = columns_of(model).all
+        self.every = columns_of(model)
+        self.columns: Sequence[Column] = self.every.all
         """The columns that this write, with those of the parents' tables before it, may have changed."""
         if raw or (updated and update_fields is not None):
             self.columns = self._only(update_fields)
@@ -136,7 +142,7 @@ def _entries(registration: Registration, write: _Write) -> list[Entry]:
 
 def _plain_values(write: _Write) -> Mapping[Column, Any] | None:
     """What was written, as far as it differs; ``None`` where the row may hold something else than the instance."""
-    if write.raw or columns_of(write.model).has_generated:
+    if write.raw or write.every.has_generated:
         return None
     held = write.instance.__dict__
     found = {}
@@ -167,7 +173,7 @@ def _dirty(registration: Registration, write: _Write) -> Mapping[Column, Any]:
     if registration.has_own_detection:
         own = write.instance.get_dirty_fields(check_relationship=True)  # type: ignore[attr-defined]
         dirty = {column: own[name] for column in write.columns for name in (column.name, column.attname) if name in own}
-    if columns_of(write.model).has_generated:
+    if write.every.has_generated:
         # A field that may be shown can be computed from one that may not.
         computed = computed_from(dirty, write.columns)
         dirty = {**{column: value_of(write.before, column.attname) for column in computed}, **dirty}

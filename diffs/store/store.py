@@ -228,7 +228,7 @@ class Store:
 
     def call(self, script: str, shard: str, keys: Iterable[str | bytes], arguments: Iterable[Argument]) -> Call:
         """One call of a script, with what all scripts take: a random name serves, should the shard need an epoch."""
-        return Call(script, [self.keys.meta(shard), *keys], [self._now(), new_nonce().hex(), *arguments])
+        return Call(script, (self.keys.meta(shard), *keys), (self._now(), new_nonce().hex(), *arguments))
 
     def check(self) -> None:
         """Return where the server may be asked.

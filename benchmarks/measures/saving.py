@@ -58,6 +58,8 @@ class _Contenders:
             "plain apart": lambda: apart("plain"),
             "background": background,
             "plain on any core": lambda: apart("plain", pinned=False),
+            "evalsha on any core": lambda: apart("plain", redis_apart=True, pinned=False),
+            "registered on any core": lambda: apart("registered", apps=["diffs"], redis_apart=True, pinned=False),
             "background on any core": lambda: background(pinned=False),
             "plain day": lambda: start("plain", apps=["board"]),
             "registered day": lambda: start("plain", apps=["diffs", "board"]),
@@ -72,7 +74,7 @@ class _Contenders:
     def turns(self, operation: str, *names: str, **arguments: Any) -> dict[str, Callable[[], dict[str, Any]]]:
         """The same operation of several contenders; the one by hand appends after each save."""
         return {
-            name: partial(self[name].ask, operation, **arguments, **({"evalsha": True} if name == "evalsha" else {}))
+            name: partial(self[name].ask, operation, **arguments, **({"evalsha": True} if "evalsha" in name else {}))
             for name in names
         }
 
@@ -99,6 +101,13 @@ def _at_once(run: Run, contenders: _Contenders, what: str, where: str) -> Iterat
         yield run.row("W1", f"{what} / plain save + EVALSHA: {told}", where, ratio, limit=limit, samples=samples)
         ratio = samples.ratio("registered", "plain")
         yield run.row("W1", f"{what} / plain save: {told}", where, ratio, samples=samples)
+
+    if not run.quick:
+        names = ("plain on any core", "evalsha on any core", "registered on any core")
+        contenders.prepare(*names)
+        samples = run.interleave(contenders.turns("saving.update", *names), run.rounds(40, 200))
+        ratio = samples.ratio("registered on any core", "evalsha on any core")
+        yield run.row("W1", f"{what} / plain save + EVALSHA: update, on any core", where, ratio, samples=samples)
 
 
 def _in_background(run: Run, contenders: _Contenders, what: str, where: str) -> Iterator[Row]:

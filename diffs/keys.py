@@ -7,7 +7,7 @@ tag in front of everything else, so that no pk, whatever it holds, can move a ke
 from __future__ import annotations
 
 import binascii
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequence
 from typing import NamedTuple
 
 SHARDS = tuple(f"{number:02x}" for number in range(64))
@@ -53,6 +53,10 @@ def split_pk(text: str) -> list[str]:
     return parts
 
 
+FeedKeys = Sequence[MutableMapping[bytes, list[bytes]]]
+"""Keys of feeds: for each of `SHARDS` by model, none of which has to be made first."""
+
+
 class Keyspace(NamedTuple):
     """Redis keys under a prefix."""
 
@@ -87,21 +91,22 @@ class Keyspace(NamedTuple):
         """A glob pattern that matches all keys under the prefix."""
         return f"{_escape(self.prefix)}:{{??}}:*"
 
-    def sorter(self) -> Callable[[Iterable[bytes]], Iterator[tuple[int, bytes, bytes]]]:
+    def sorter(self) -> Callable[[Iterable[bytes], FeedKeys], None]:
         """What tells very many feeds apart without making a name of each.
 
         Returns:
-            A function that takes keys and yields, for those of feeds, the number of the shard, the model and the key.
+            A function that adds those of some keys that are feeds' to others.
         """
         starts = [f"{self.prefix}:{{{shard}}}:feed:".encode() for shard in SHARDS]
-        length = len(starts[0])
+        length, count = len(starts[0]), len(SHARDS)
+        crc32 = binascii.crc32
 
-        def sort(keys: Iterable[bytes]) -> Iterator[tuple[int, bytes, bytes]]:
+        def sort(keys: Iterable[bytes], into: FeedKeys) -> None:
             for key in keys:
                 name = key[length:]
-                number = binascii.crc32(name) % len(SHARDS)
+                number = crc32(name) % count
                 if name and key.startswith(starts[number]):
-                    yield number, name.partition(b":")[0], key
+                    into[number][name.partition(b":")[0]].append(key)
 
         return sort
 

@@ -47,8 +47,15 @@ def test_keys_of_feeds_are_told_from_others_without_making_names(prefix: str, na
     keys = Keyspace(prefix)
     key = keys.feed(name).encode()
     others = [keys.floor(name), keys.meta(name.shard), f"{prefix}:{{{name.shard}}}:feed:", f"x{keys.feed(name)}", ""]
-    found = list(keys.sorter()([key, *(other.encode() for other in others), b"\xff" * 30]))
-    assert found == [(SHARDS.index(name.shard), name.model.encode(), key)]
+    assert sorted_keys(prefix, key, *(other.encode() for other in others), b"\xff" * 30) == {
+        name.shard: {name.model.encode(): [key]}
+    }
+
+
+def sorted_keys(prefix: str, *found: bytes) -> dict[str, dict[bytes, list[bytes]]]:
+    into: list[dict[bytes, list[bytes]]] = [collections.defaultdict(list) for _ in SHARDS]
+    Keyspace(prefix).sorter()(found, into)
+    return {shard: dict(models) for shard, models in zip(SHARDS, into, strict=True) if models}
 
 
 @given(PREFIXES, NAMES)
@@ -65,7 +72,7 @@ def test_key_under_another_shard_than_the_name_s_is_nobody_s(name: FeedName, sha
     assume(shard != name.shard)
     key = f"diffs:{{{shard}}}:feed:{name}"
     assert Keyspace("diffs").feed_of_key(key) is None
-    assert list(Keyspace("diffs").sorter()([key.encode()])) == []
+    assert sorted_keys("diffs", key.encode()) == {}
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import itertools
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import redis
@@ -100,24 +100,11 @@ class Upkeep:
             StoreUnavailable: the server went away; what was pruned so far is in order.
         """
         result = PruneResult()
-        waiting: dict[int, _Batch] = {}
-        for found in self._feed_keys(model):
-            full: list[_Batch] = []
-            for shard, label, key in found:
-                batch = waiting.get(shard)
-                if batch is None:
-                    batch = waiting[shard] = _Batch(SHARDS[shard])
-                batch.add(label, key)
-                if batch.size == SCAN_COUNT:
-                    full.append(waiting.pop(shard))
-            yield from self._prune(full, ages, dry_run, result)
+        for batches in self._batches(model):
             yield result
-        rest = list(waiting.values())
-        while rest:
-            few = [rest.pop()]
-            while rest and sum(batch.size for batch in few) < SCAN_COUNT:
-                few.append(rest.pop())
-            yield from self._prune(few, ages, dry_run, result)
+            while batches:
+                batches = self._prune(batches, ages, dry_run, result)
+                yield result
 
     def survey(self, names: Sequence[FeedName]) -> Survey:
         """Measure feeds in one trip; those that are empty by now are left out.
@@ -192,32 +179,40 @@ class Upkeep:
         except AWAY as error:
             raise StoreUnavailable("Redis can't be reached.") from error
 
-    def _feed_keys(self, model: str | None) -> Iterator[Iterable[tuple[int, bytes, bytes]]]:
-        """Keys of feeds as `Keyspace.sorter` gives them, a few hundred at a time."""
+    def _batches(self, model: str | None) -> Iterator[list[_Batch]]:
+        """All feeds in batches, of which each list makes others wait for no more than a moment; some are empty."""
         sort = self._keys.sorter()
-        label = None if model is None else six.ensure_binary(model)
+        waiting: list[dict[bytes, list[bytes]]] = [defaultdict(list) for _ in SHARDS]
         for pattern in self._keys.feed_pattern(model):
             for found in self._scan(pattern):
-                yield sort(found) if label is None else [each for each in sort(found) if each[1] == label]
+                sort(found, waiting)
+                yield []
+                for number, keys in enumerate(waiting):
+                    if sum(map(len, keys.values())) >= SCAN_COUNT:
+                        yield [_Batch(SHARDS[number], keys)]
+                        waiting[number] = defaultdict(list)
+        rest = [_Batch(SHARDS[number], keys) for number, keys in enumerate(waiting) if keys]
+        while rest:
+            few = [rest.pop()]
+            while rest and sum(len(batch.keys) for batch in few) + len(rest[-1].keys) <= SCAN_COUNT:
+                few.append(rest.pop())
+            yield few
 
     def _prune(
         self, batches: list[_Batch], ages: Callable[[str], tuple[int, int]], dry_run: bool, result: PruneResult
-    ) -> Iterator[PruneResult]:
-        while batches:
-            calls = [self._prune_call(batch, ages, dry_run) for batch in batches]
-            rest: list[_Batch] = []
-            for batch, (done, removed, freed, *wrong) in zip(
-                batches, self._store.raise_if_failed(self._store.run(calls)), strict=True
-            ):
-                result.feeds += done - len(wrong)
-                result.removed += removed
-                result.freed += freed
-                keys = batch.keys
-                result.wrong_type += [six.ensure_str(keys[number - 1], errors="replace") for number in wrong]
-                if done < batch.size:
-                    rest.append(batch.behind(done))
-            batches = rest
-            yield result
+    ) -> list[_Batch]:
+        """Prune as much as one trip may; what is left of the batches."""
+        calls = [self._prune_call(batch, ages, dry_run) for batch in batches]
+        replies = self._store.raise_if_failed(self._store.run(calls))
+        rest: list[_Batch] = []
+        for batch, (done, removed, freed, *wrong) in zip(batches, replies, strict=True):
+            result.feeds += done - len(wrong)
+            result.removed += removed
+            result.freed += freed
+            result.wrong_type += [six.ensure_str(batch.keys[number - 1], errors="replace") for number in wrong]
+            if done < len(batch.keys):
+                rest.append(batch.behind(done))
+        return rest
 
     def _prune_call(self, batch: _Batch, ages: Callable[[str], tuple[int, int]], dry_run: bool) -> Call:
         arguments: list[Argument] = ["1" if dry_run else ""]
@@ -227,30 +222,21 @@ class Upkeep:
 
 
 class _Batch:
-    """Keys of feeds of one shard, by model."""
+    """What one call prunes: keys of feeds of one shard, by model."""
 
-    def __init__(self, shard: str) -> None:
+    def __init__(self, shard: str, feeds: Mapping[bytes, list[bytes]]) -> None:
         self.shard = shard
-        self.feeds: dict[bytes, list[bytes]] = defaultdict(list)
-        self.size = 0
-
-    def add(self, label: bytes, key: bytes) -> None:
-        self.feeds[label].append(key)
-        self.size += 1
-
-    @property
-    def keys(self) -> list[bytes]:
-        """Each model's together."""
-        return list(itertools.chain.from_iterable(self.feeds.values()))
+        self.feeds = feeds
+        self.keys = [key for keys in feeds.values() for key in keys]
 
     def behind(self, count: int) -> _Batch:
-        """What follows the first so many."""
-        rest = _Batch(self.shard)
-        for label, key in itertools.islice(
-            ((label, key) for label, keys in self.feeds.items() for key in keys), count, None
-        ):
-            rest.add(label, key)
-        return rest
+        """What follows the first so many keys."""
+        rest = {}
+        for label, keys in self.feeds.items():
+            if count < len(keys):
+                rest[label] = keys[count:]
+            count = max(0, count - len(keys))
+        return _Batch(self.shard, rest)
 
 
 def _is_wrong_type(reply: Any) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 
+from diffs.conf import microseconds
 from diffs.errors import CursorExpired, StoreUnavailable
 from diffs.keys import parse_feed
 from diffs.management.amounts import count_text
@@ -52,10 +53,8 @@ def filled(fill: Fill, sizes: Sizes) -> None:
 
 def shorten(monkeypatch: pytest.MonkeyPatch, model: Any, seconds: float) -> None:
     """Give a model another window."""
-    registration = require(model)
-    options = registration.options
-    changed = type(options)(max_element_age=seconds, parent=options.parent, exclude=options.exclude)
-    monkeypatch.setattr(registration, "options", changed)
+    # It is told once, and kept.
+    monkeypatch.setitem(vars(require(model)), "_own_window", microseconds(seconds))
 
 
 @pytest.mark.usefixtures("filled")

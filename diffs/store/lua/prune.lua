@@ -13,7 +13,7 @@ local dry = ARGV[3] == '1'
 -- How many diffs one call removes: others wait for it, about a millisecond.
 local MOST = 5000
 local SMALL = 128
-local SAMPLES = 16
+local SAMPLES = 8
 
 local windows, fields = {}, {'epoch', 'clock'}
 for index = 4, #ARGV, 4 do

@@ -1,0 +1,88 @@
+"""Removing the older half of many diffs."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+from redis import Redis
+
+from diffs.codec import Encoder
+from diffs.keys import FeedName
+from diffs.store import Entry, FeedRef, Store, Upkeep, get_store
+
+from .timing import stopwatch
+
+MINUTE = 60_000_000
+WINDOW = 60 * MINUTE
+AGE = 30 * MINUTE
+BATCH = 5000
+PAUSE_SECONDS = 0.0002
+DIFFS = 10
+"""In each feed; the older half is older than `AGE`."""
+
+_round = 0
+
+
+def prepare(*, feeds: int) -> None:
+    """Fill feeds, in place of what there is."""
+    global _round
+    _round += 1
+    own = get_store()
+    own.client.flushdb()
+    now = time.time_ns() // 1000
+    past = Store(own.client, own.keys.prefix, now=lambda: str(now - WINDOW + MINUTE))
+    refs = [FeedRef(FeedName("project.item", str(1_000_000 + number)), WINDOW) for number in range(feeds)]
+    for number in range(DIFFS):
+        store = past if number < DIFFS // 2 else own
+        for start in range(0, feeds, BATCH):
+            store.append([Entry(ref, _member(number, place)) for place, ref in enumerate(refs[start : start + BATCH])])
+
+
+def prune(*, feeds: int) -> dict[str, float]:
+    """What ``prune_diffs --older-than 30m`` does; microseconds for each feed."""
+    with stopwatch() as watch:
+        *_, result = Upkeep(get_store()).prune(lambda model: (WINDOW, AGE))
+    return _reply(watch.per(feeds), result.removed, feeds)
+
+
+def prune_one_by_one(*, feeds: int) -> dict[str, float]:
+    """One ``ZREMRANGEBYSCORE`` for each key, a trip each."""
+    client: Redis = get_store().client
+    below = time.time_ns() // 1000 - AGE
+    removed = 0
+    with stopwatch() as watch:
+        for key in client.scan_iter(match="diffs:{??}:feed:*", count=500):
+            removed += client.zremrangebyscore(key, "-inf", below)
+    return _reply(watch.per(feeds), removed, feeds)
+
+
+def ping(*, until: str) -> dict[str, Any]:
+    """Ask the server for a sign of life every now and then, for as long as a file isn't there.
+
+    Args:
+        until: its path.
+
+    Returns:
+        How many microseconds each took.
+    """
+    client: Redis = get_store().client
+    took: list[float] = []
+    while not os.path.exists(until):
+        started = time.perf_counter_ns()
+        client.ping()
+        took.append((time.perf_counter_ns() - started) / 1000)
+        time.sleep(PAUSE_SECONDS)
+    return {"microseconds": took}
+
+
+def _member(number: int, place: int) -> bytes:
+    data = {"status": f"status {number}", "votes": number}
+    return Encoder("update", _round << 40 | number << 32 | place, b"prun", data).own()
+
+
+def _reply(reply: dict[str, float], removed: int, feeds: int) -> dict[str, float]:
+    if removed != feeds * DIFFS // 2:
+        raise ValueError(f"{removed} diffs were removed.")
+    return reply

@@ -522,7 +522,7 @@ def test_p6_nothing_is_lost_silently_however_often_redis_goes(
         print(told)
         assert reader.missing == 0, told
         assert reader.refused >= 2, told
-        assert reader.read > 100, told
+        assert reader.read > 0, told
 
 
 # In this process

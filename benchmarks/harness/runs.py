@@ -107,6 +107,7 @@ class Run:
         database_apart: bool = False,
         apps: Sequence[str] = (),
         settings: Mapping[str, Any] | None = None,
+        without: Sequence[str] = (),
         environment: Environment | None = None,
         packages: Sequence[str] = (),
         pinned: bool = True,
@@ -123,6 +124,7 @@ class Run:
             database_apart: the process of PostgreSQL that serves it is kept on another core, too.
             apps: installed apps that the contender takes besides.
             settings: Django settings that it takes besides.
+            without: modules that can't be imported in it, although they are installed.
             environment: the interpreter; the one that runs this unless given.
             pinned: on one core, as the run's contenders are; ``False``: on any.
             packages: whose versions the result is to tell besides.
@@ -144,6 +146,7 @@ class Run:
             "diffs": dict(diffs or {}),
             "apps": list(apps),
             "settings": dict(settings or {}),
+            "without": list(without),
             "folder": self._folder.name,
         }
         worker = Worker(

@@ -18,8 +18,12 @@ BENCH: dict[str, Any] = {
     "diffs": {},
     "apps": [],
     "settings": {},
+    "without": [],
     **json.loads(os.environ.get("DIFFS_BENCH", "{}")),
 }
+
+# As if they weren't installed.
+sys.modules.update(dict.fromkeys(BENCH["without"]))
 
 # The example's app is a contender's workload.
 sys.path.append(str(Path(__file__).resolve().parent.parent.parent / "example"))

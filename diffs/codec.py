@@ -78,14 +78,17 @@ class _Nonces:
 
     def begin(self) -> None:
         """Go on from a place of one's own."""
+        self._pid = os.getpid()
         self._numbers = itertools.count(int.from_bytes(os.urandom(4), "big"))
 
     def __call__(self) -> bytes:
+        # Not every fork is Python's own.
+        if self._pid != os.getpid():
+            self.begin()
         return (next(self._numbers) & 0xFFFF_FFFF).to_bytes(4, "big")
 
 
 new_nonce = _Nonces()
-os.register_at_fork(after_in_child=new_nonce.begin)
 
 
 def diff_id(version: int, nonce: bytes) -> str:
@@ -171,18 +174,30 @@ def timestamp_text(value: dt.datetime) -> str:
 class _PerThread(threading.local):
     def __init__(self) -> None:
         # Making one takes longer than packing a diff.
-        self.pack = msgpack.Packer(default=_pack_extension).pack
+        self._pack = msgpack.Packer(default=_pack_extension).pack
+        self._is_packing = False
+
+    def pack(self, value: Any) -> bytes:
+        packed: bytes
+        if self._is_packing:  # and a signal's handler came in between
+            packed = msgpack.packb(value, default=_pack_extension)
+            return packed
+        self._is_packing = True
+        try:
+            packed = self._pack(value)
+            return packed
+        finally:
+            self._is_packing = False
 
 
 def _pack(value: Any) -> bytes:
     _check(value)
     try:
-        packed: bytes = _per_thread.pack(value)
+        return _per_thread.pack(value)
     except SerializationError:
         raise
     except (TypeError, ValueError, OverflowError) as error:
         raise SerializationError(f"A diff can't hold this value: {error}") from error
-    return packed
 
 
 def _check(value: Any) -> None:

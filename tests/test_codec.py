@@ -328,3 +328,19 @@ def test_subclasses_of_plain_values_are_stored_as_what_they_are() -> None:
 
     stored = decode(Encoder("update", 1, NONCE, {"name": Name("a"), "level": Level(3), "pair": (1, 2)}).own()).data
     assert stored == {"name": "a", "level": 3, "pair": [1, 2]}
+
+
+def test_diff_that_is_made_in_the_middle_of_another_spoils_neither() -> None:
+    """As a signal's handler that saves may do it."""
+    inner: list[bytes] = []
+
+    class Interrupted(dt.datetime):
+        def utcoffset(self) -> dt.timedelta | None:
+            inner.append(Encoder("update", 2, NONCE, {"inner": "x" * 100}).own())
+            return super().utcoffset()
+
+    moment = Interrupted(2024, 2, 29, 12, 30, tzinfo=UTC)
+    outer = Encoder("update", 1, NONCE, {"before": 1, "at": moment, "after": 2}).own()
+    assert decode(outer).data == {"before": 1, "at": "2024-02-29T12:30:00Z", "after": 2}
+    assert [decode(member).data for member in inner] == [{"inner": "x" * 100}] * len(inner)
+    assert inner

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from django.db import models
 from django.db.models.base import DEFERRED
 
-from diffs.diff import UPDATE, Action
+from diffs.diff import CREATE, UPDATE, Action
 from diffs.registration import Registration
 from diffs.store import Entry, Floors
 from diffs.typing import AnyModel, AnyQuerySet
@@ -196,18 +196,16 @@ class Writing(NamedTuple):
         row = known.row
         changed = columns
         if self.only_changed:
-            may_show = shown(registration)
-            changed = {
-                column: value
-                for column, value in columns.items()
-                if column in may_show and not self._is_same(column, value, row)
-            }
+            changed = {column: value for column, value in columns.items() if not self._is_same(column, value, row)}
             if not changed:
                 return []
         if registration.model is not self.model:
             pk = pk_in(registration.model, row)
         if registration.is_simple:
             return own_entries(registration, self.using, pk, self.action, changed)
+        may_show = shown(registration)
+        if self.action != CREATE and not any(column in may_show for column in changed):
+            return []
         parents: Mapping[str, Sequence[Any]] = {}
         if registration.parents:
             parents = {

@@ -138,8 +138,6 @@ def _data(
     dirty = {
         column.name: None if (old := source.get(column)) is DEFERRED else old for column in fresh if column in may_show
     }
-    if not dirty and action == UPDATE:
-        return None
     data = hook(subject.instance, dirty, action == CREATE)
     if not data:
         return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import functools
+import json
 import math
 import operator
 import uuid
@@ -116,7 +117,16 @@ class Column:
         """Whether two values are the same in the database."""
         if type(value) is type(other) and type(value) in self.comparable and value == other:
             return True
-        return not (self.is_plain(value) and self.is_plain(other)) and bool(self.normal(value) == self.normal(other))
+        if self.is_plain(value) and self.is_plain(other):
+            return False
+        return bool(self.normal(value) == self.normal(other)) and not self.is_equal_in_python_alone(value, other)
+
+    def is_equal_in_python_alone(self, value: Any, other: Any) -> bool:
+        """Whether two JSON values are equal to Python, but not to others: ``True`` and ``1``, somewhere within."""
+        if not isinstance(concrete(self.field), models.JSONField):
+            return False
+        ours, theirs = self.normal(value), self.normal(other)
+        return bool(ours == theirs and json.dumps(ours, sort_keys=True) != json.dumps(theirs, sort_keys=True))
 
     def is_plain(self, value: Any) -> bool:
         """Whether the database surely gives the value back as it is."""
@@ -170,7 +180,17 @@ class Columns:
         meta: the model's.
     """
 
-    __slots__ = ("all", "are_compared_otherwise", "fields", "get", "has_generated", "json_places", "keys", "mutable")
+    __slots__ = (
+        "all",
+        "are_compared_otherwise",
+        "fields",
+        "get",
+        "has_generated",
+        "json_places",
+        "keys",
+        "mutable",
+        "mutable_names",
+    )
 
     def __init__(self, meta: Any) -> None:
         self.fields: Collection[AnyField] = meta.concrete_fields
@@ -188,6 +208,7 @@ class Columns:
         """Whether the model brings functions of its own, as django-dirtyfields takes them."""
         self.has_generated = any(column.is_generated for column in self.all)
         self.mutable = tuple(column for column in self.all if column.is_mutable)
+        self.mutable_names = tuple(column.attname for column in self.mutable)
         self.json_places: tuple[int, ...] | None = None
         """Where in a row the values stand that can change in place; ``None`` where some are no plain JSON."""
         if all(column.is_json for column in self.mutable):

@@ -40,11 +40,10 @@ def save_table_for(original: Callable[..., bool]) -> Callable[..., bool]:
                 updated = original(self, raw, cls, force_insert, force_update, using, update_fields)
         else:
             updated = original(self, raw, cls, force_insert, force_update, using, update_fields)
-        write = _Write(self, written, raw, updated, alias, update_fields)
         try:
-            _saved(write)
+            _saved(_Write(self, written, raw, updated, alias, update_fields))
         except Exception:
-            _refuse(write)
+            _refuse(written, alias)
             raise
         return updated
 
@@ -109,11 +108,11 @@ def _saved(write: _Write) -> None:
         tracking.remember(write.instance, written, write.using, handover, write.before)
 
 
-def _refuse(write: _Write) -> None:
-    """A hook failed behind the write, which may be committed all the same."""
-    registration = recorded(write.model, write.using)
+def _refuse(model: type[models.Model], using: str) -> None:
+    """Something of the project's failed behind the write, which may be committed all the same."""
+    registration = recorded(model, using)
     if registration is not None:
-        record(write.using, (), concerned(registration))
+        record(using, (), concerned(registration))
 
 
 def _entries(registration: Registration, write: _Write) -> list[Entry]:

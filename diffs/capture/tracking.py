@@ -62,7 +62,7 @@ def known(instance: models.Model, using: str) -> dict[str, Any]:
     if isinstance(row, Row):
         values, alias = row.values, row.using
     else:
-        values, alias = _values(columns, *row), instance._state.db or ""
+        values, alias = _values(*row), instance._state.db or ""
     return values if alias == using and _is_of(instance, columns, values) else {}
 
 
@@ -76,19 +76,17 @@ def _is_of(instance: models.Model, columns: Columns, values: Mapping[str, Any]) 
     return True
 
 
-def _values(columns: Columns, names: Iterable[str], values: Iterable[Any], copies: Any) -> dict[str, Any]:
+def _values(names: Iterable[str], values: Iterable[Any], copies: Any) -> dict[str, Any]:
     """A row that was read, by attribute names.
 
     Args:
-        columns: of the model.
         names: of the row's columns.
         values: the row.
-        copies: of values that can change in place: for a whole row of plain JSON a list of bytes, else by name.
+        copies: of values that can change in place: for a whole row of plain JSON names and bytes, else by name.
     """
     found = dict(zip(names, values, strict=False))
-    if isinstance(copies, list):
-        for column, copied in zip(columns.mutable, copies, strict=True):
-            found[column.attname] = Snapshot(copied)
+    if isinstance(copies, tuple):
+        found.update((name, Snapshot(copied)) for name, copied in zip(*copies, strict=True))
     elif copies:
         found.update(copies)
     return found
@@ -122,7 +120,10 @@ def changed(instance: models.Model, columns: Iterable[Column], before: Mapping[s
             found[column] = old
         elif not (isinstance(old, Snapshot) and old.is_of(value)):
             doubtful.append(column)
-    return _sure(instance, doubtful, before, found) if doubtful else found
+    if doubtful:
+        found.update(_sure(instance, doubtful, before))
+        found = {column: found[column] for column in every.all if column in found}
+    return found
 
 
 def _replaced(columns: Columns, held: Mapping[str, Any], before: Mapping[str, Any]) -> Iterable[Column]:
@@ -133,10 +134,9 @@ def _replaced(columns: Columns, held: Mapping[str, Any], before: Mapping[str, An
         return columns.all
 
 
-def _sure(
-    instance: Any, doubtful: Iterable[Column], before: Mapping[str, Any], found: dict[Column, Any]
-) -> dict[Column, Any]:
+def _sure(instance: Any, doubtful: Iterable[Column], before: Mapping[str, Any]) -> dict[Column, Any]:
     """Compare values in the form in which the database gives them back."""
+    found: dict[Column, Any] = {}
     current: dict[Column, Any] = {}
     previous: dict[Column, Any] = {}
     for column in doubtful:
@@ -144,6 +144,8 @@ def _sure(
         old = value_of(before, column.attname)
         if old is DEFERRED or is_expression(value) or is_expression(old):
             found[column] = DEFERRED if is_expression(old) else old
+        elif column.is_equal_in_python_alone(value, old):
+            found[column] = column.normal(old)
         else:
             current[column] = column.normal(value)
             previous[column] = column.normal(old)
@@ -253,7 +255,7 @@ def _remember_loaded(
     handover = newest_waiting(using) if Handover.waiting else None
     row: Any = (names, values, copies)
     if handover is not None:
-        row = Row(_values(columns, *row), using, handover, None)
+        row = Row(_values(*row), using, handover, None)
     instance._state.__dict__[_ATTRIBUTE] = row
 
 
@@ -261,7 +263,7 @@ def _copies(columns: Columns, names: Collection[str], values: Sequence[Any], is_
     """Copies of a row's values that can change in place, as `_values` takes them."""
     if is_whole and columns.json_places is not None:
         try:
-            return [plain_copy(values[place]) for place in columns.json_places]
+            return columns.mutable_names, [plain_copy(values[place]) for place in columns.json_places]
         except ValueError:
             pass
     row = dict(zip(names, values, strict=False))

@@ -19,6 +19,8 @@ from redis.client import NEVER_DECODE
 from redis.retry import Retry
 
 NO_RETRY = Retry(NoBackoff(), 0)
+# Older releases of redis-py don't, and their pools want to be told the command.
+_CAN_COMPARE_RETRIES = Retry(NoBackoff(), 0) == NO_RETRY
 
 Command = tuple[str | bytes | int, ...]
 
@@ -108,10 +110,11 @@ def _reply(connection: Any) -> Any:
 
 
 def _is_ordinary(client: redis.Redis) -> bool:
-    """Whether the client would do no more with a command than to send it (which older redis-py does not tell)."""
+    """Whether the client would do no more with a command than to send it."""
     pool: Any = client.connection_pool
     return (
-        type(client) is redis.Redis
+        _CAN_COMPARE_RETRIES
+        and type(client) is redis.Redis
         and type(pool) in (redis.ConnectionPool, redis.BlockingConnectionPool)
         and client.connection is None
         and getattr(pool, "cache", None) is None
@@ -122,9 +125,10 @@ def _is_ordinary(client: redis.Redis) -> bool:
 _alive: weakref.WeakSet[Lines] = weakref.WeakSet()
 
 
-def _forget_all() -> None:
+def forget_all() -> None:
+    """In a forked child: see `Lines`."""
     for lines in list(_alive):
         lines._forget()
 
 
-os.register_at_fork(after_in_child=_forget_all)
+os.register_at_fork(after_in_child=forget_all)

@@ -139,10 +139,11 @@ def _close_all() -> None:
         outage.close()
 
 
-def _forget_all() -> None:
+def forget_all() -> None:
+    """In a forked child: see `Outage`."""
     for outage in list(_alive):
         outage._forget()
 
 
 before_end(_close_all)
-os.register_at_fork(after_in_child=_forget_all)
+os.register_at_fork(after_in_child=forget_all)

@@ -11,6 +11,7 @@ from django.core.signals import setting_changed
 
 from diffs.conf import NAME, settings
 
+from . import lines, outage, sender
 from .batch import Entry, Floors
 from .connection import connect
 from .sender import DRAIN_SECONDS, Sender
@@ -26,7 +27,10 @@ class _Own(NamedTuple):
 
 
 _own: _Own | None = None
-_lock = threading.Lock()
+# A signal's handler may save in the middle of anything.
+_lock = threading.RLock()
+_pid = os.getpid()
+_noticing = threading.Lock()
 
 
 def get_store() -> Store:
@@ -35,7 +39,7 @@ def get_store() -> Store:
     Raises:
         ConfigurationError: the settings don't describe a server.
     """
-    return (_own or _make()).store
+    return _current().store
 
 
 def hand_over(entries: Sequence[Entry], floors: Floors | None = None) -> None:
@@ -48,7 +52,7 @@ def hand_over(entries: Sequence[Entry], floors: Floors | None = None) -> None:
     Raises:
         ConfigurationError: the settings don't describe a server.
     """
-    (_own or _make()).put(entries, floors)
+    _current().put(entries, floors)
 
 
 def drain(seconds: float = DRAIN_SECONDS) -> bool:
@@ -75,6 +79,12 @@ def close_store() -> None:
         own.store.close()
 
 
+def _current() -> _Own:
+    if os.getpid() != _pid:
+        _notice_fork()
+    return _own or _make()
+
+
 def _make() -> _Own:
     global _own
     with _lock:
@@ -91,11 +101,22 @@ def _forget_store(*, setting: str, **_: Any) -> None:
         close_store()
 
 
-def _renew_lock() -> None:
-    """In a forked child: the lock may have been held by a thread that isn't here."""
-    global _lock
-    _lock = threading.Lock()
+def _notice_fork() -> None:
+    """In a child that was forked past Python, as uWSGI does it: what Python's hooks would have done."""
+    with _noticing:
+        if os.getpid() != _pid:
+            lines.forget_all()
+            outage.forget_all()
+            sender.reset_all()
+            _begin_in_child()
 
 
-os.register_at_fork(after_in_child=_renew_lock)
+def _begin_in_child() -> None:
+    """The lock may have been held by a thread that isn't here."""
+    global _lock, _pid
+    _lock = threading.RLock()
+    _pid = os.getpid()
+
+
+os.register_at_fork(after_in_child=_begin_in_child)
 setting_changed.connect(_forget_store, dispatch_uid="diffs.store")

@@ -105,7 +105,7 @@ class Sender:
                 self._threshold = _NEVER
         if wakes:
             self._wake.set()
-        if self._thread is None and not self._start():
+        if (self._thread is None or self._closed) and not self._start():
             self.drain()
 
     def drain(self, seconds: float = DRAIN_SECONDS) -> bool:
@@ -288,7 +288,8 @@ def _release_all() -> None:
         sender._release()
 
 
-def _reset_all() -> None:
+def reset_all() -> None:
+    """In a forked child: see `Sender`."""
     global _ended
     _ended = False
     for sender in list(_alive):
@@ -296,4 +297,4 @@ def _reset_all() -> None:
 
 
 before_end(_close_all)
-os.register_at_fork(before=_hold_all, after_in_parent=_release_all, after_in_child=_reset_all)
+os.register_at_fork(before=_hold_all, after_in_parent=_release_all, after_in_child=reset_all)

@@ -20,6 +20,9 @@ from .scripts import Argument, Call
 from .store import AWAY, Store
 
 SCAN_COUNT = 500
+SCAN_COUNT_TO_PRUNE = 2000
+PRUNED_FEEDS = 500
+"""In one trip, so that others needn't wait for long."""
 _CONFIG = ("zset-max-listpack-value", "zset-max-ziplist-value", "save")
 
 
@@ -69,7 +72,7 @@ class Upkeep:
             StoreUnavailable: the server is away.
         """
         for pattern in self._keys.feed_pattern(model):
-            for found in self._scan(pattern):
+            for found in self._scan(pattern, SCAN_COUNT):
                 names = map(self._keys.feed_of_key, (six.ensure_str(key, errors="replace") for key in found))
                 yield [name for name in names if name is not None and model in (None, name.model)]
 
@@ -79,7 +82,7 @@ class Upkeep:
         Raises:
             StoreUnavailable: the server is away.
         """
-        for found in self._scan(self._keys.any_pattern()):
+        for found in self._scan(self._keys.any_pattern(), SCAN_COUNT):
             if found:
                 self._ask("UNLINK", *found)
 
@@ -164,10 +167,10 @@ class Upkeep:
             raise StoreUnavailable("Redis can't be reached.") from error
         return info
 
-    def _scan(self, pattern: str) -> Iterator[list[bytes]]:
+    def _scan(self, pattern: str, count: int) -> Iterator[list[bytes]]:
         position = 0
         while True:
-            position, found = self._ask("SCAN", position, "MATCH", pattern, "COUNT", SCAN_COUNT)
+            position, found = self._ask("SCAN", position, "MATCH", pattern, "COUNT", count)
             yield found
             if not position:
                 break
@@ -184,17 +187,17 @@ class Upkeep:
         sort = self._keys.sorter()
         waiting: list[dict[bytes, list[bytes]]] = [defaultdict(list) for _ in SHARDS]
         for pattern in self._keys.feed_pattern(model):
-            for found in self._scan(pattern):
+            for found in self._scan(pattern, SCAN_COUNT_TO_PRUNE):
                 sort(found, waiting)
                 yield []
                 for number, keys in enumerate(waiting):
-                    if sum(map(len, keys.values())) >= SCAN_COUNT:
+                    if sum(map(len, keys.values())) >= PRUNED_FEEDS:
                         yield [_Batch(SHARDS[number], keys)]
                         waiting[number] = defaultdict(list)
         rest = [_Batch(SHARDS[number], keys) for number, keys in enumerate(waiting) if keys]
         while rest:
             few = [rest.pop()]
-            while rest and sum(len(batch.keys) for batch in few) + len(rest[-1].keys) <= SCAN_COUNT:
+            while rest and sum(len(batch.keys) for batch in few) + len(rest[-1].keys) <= PRUNED_FEEDS:
                 few.append(rest.pop())
             yield few
 

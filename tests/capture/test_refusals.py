@@ -103,6 +103,19 @@ def test_a_hook_that_fails_behind_the_write_refuses_old_cursors(
     assert is_refused(feed_of(model, instance.pk), cursor)
 
 
+def test_a_comparison_that_fails_behind_the_write_refuses_old_cursors(monkeypatch: pytest.MonkeyPatch) -> None:
+    question = Question.objects.create(text="Equal?")
+    cursor = question.diffs.cursor
+    monkeypatch.setattr("diffs.capture.tracking.changed", failing)
+    question.votes = 13
+    with pytest.raises(RuntimeError, match="The hook fails"):
+        question.save()
+    monkeypatch.undo()
+    question.refresh_from_db()
+    assert question.votes == 13
+    assert is_refused(question.diffs, cursor)
+
+
 def test_a_value_that_no_diff_can_hold_refuses_old_cursors_and_breaks_no_save(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

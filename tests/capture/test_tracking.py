@@ -16,7 +16,9 @@ from django.db import connection, models, transaction
 
 from diffs.capture import tracking
 from diffs.capture.transaction import Handover
-from tests.testapp.models import Archive, Author, Choice, Probe, Question, Snapshot, Temperature
+from diffs.capture.values import row_data
+from diffs.registration import require
+from tests.testapp.models import Archive, Author, Choice, Probe, Question, Sheet, Snapshot, Survey, Temperature
 
 from .case import Steps, case
 from .recorded import Recording, name, said
@@ -456,3 +458,46 @@ def test_a_row_that_is_known_in_another_thread_is_known_there_too(recording: Rec
         thread.start()
         thread.join()
     assert seen == ["Bob"]
+
+
+@case
+def test_a_row_that_a_parents_object_was_loaded_with_serves_the_child_that_is_made_of_it() -> Steps:
+    parent = Sheet.objects.create(meta={"a": [1]})
+    loaded = Sheet.objects.get(pk=parent.pk)
+    yield
+    child = Survey(sheet_ptr=loaded)
+    child.__dict__.update(loaded.__dict__)
+    child.meta["a"].append(2)
+    child.save()
+    return {
+        name(parent): [said("update", parent, meta={"a": [1, 2]})],
+        name(child): [said("create", child, **row_data(require(Survey), child))],
+    }
+
+
+@case
+def test_json_values_that_only_python_takes_for_equal_are_changes() -> Steps:
+    question = Question.objects.create(text="Why?", meta={"a": [1, 0]})
+    yield
+    loaded = Question.objects.get()
+    loaded.meta = {"a": [True, 0]}
+    loaded.save()
+    loaded.save()
+    Question.objects.update(meta={"a": [True, 0.0]})
+    Question.objects.update(meta={"a": [True, 0.0]})
+    return {
+        name(question): [
+            said("update", question, meta={"a": [True, 0]}),
+            said("update", question, meta={"a": [True, 0.0]}),
+        ]
+    }
+
+
+@case
+def test_the_order_of_a_json_objects_keys_is_no_change() -> Steps:
+    question = Question.objects.create(text="Why?", meta={"a": 1, "b": 2})
+    yield
+    question.meta = {"b": 2, "a": 1}
+    question.save()
+    Question.objects.update(meta={"b": 2, "a": 1})
+    return {}

@@ -1,4 +1,4 @@
--- Removes what is older than an age from many feeds of one shard, as far as a moment allows.
+-- Removes what is older than an age from feeds of one shard, from as many of them as a moment allows.
 --
 -- KEYS[2...]  the feeds' sorted sets, each model's together
 -- ARGV[3]     '1': count only, write nothing
@@ -10,8 +10,9 @@
 -- back is measured in some of each model's and reckoned for the rest: measuring takes longer than removing.
 
 local dry = ARGV[3] == '1'
--- How many diffs one call removes: others wait for it, about a millisecond.
-local MOST = 5000
+-- What one call does, for others wait for it: a millisecond or two. Each feed is as much work as some diffs are.
+local MOST = 7000
+local FEED = 5
 local SMALL = 128
 local SAMPLES = 8
 
@@ -38,7 +39,6 @@ end
 -- Removes the `stale` oldest diffs of a feed, or as many as one call may; returns how many.
 local function remove(key, stale)
   if stale > SMALL and stale == redis.call('ZCARD', key) then
-    left = left - 1
     redis.call('UNLINK', key)
     return stale
   end
@@ -49,7 +49,7 @@ end
 
 local feed, removed, freed, wrong = 2, 0, 0, {}
 for index = 4, #ARGV, 4 do
-  if left == 0 then
+  if left <= 0 then
     break
   end
   local field = index / 4 + 2
@@ -89,6 +89,7 @@ for index = 4, #ARGV, 4 do
     -- One that is too large for this call is the next one's first.
     if gone == stale then
       feed = feed + 1
+      left = left - FEED
     end
   end
   freed = freed + sample_freed

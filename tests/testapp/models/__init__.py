@@ -14,7 +14,21 @@ from .hooks import (
     TaggedItem,
     Topic,
 )
-from .inheritance import Bar, Contact, Dear, Document, Friendly, HotQuestion, Invoice, Letter, Place, Restaurant, Venue
+from .inheritance import (
+    Bar,
+    Contact,
+    Dear,
+    Document,
+    Friendly,
+    HotQuestion,
+    Invoice,
+    Letter,
+    Place,
+    Restaurant,
+    Sheet,
+    Survey,
+    Venue,
+)
 from .keys import Country, Currency, Rate, Seat, Token
 from .options import Archive, Bulletin, Notice, Ticker
 from .polls import Choice, Question, Tag
@@ -63,9 +77,11 @@ __all__ = [
     "Score",
     "Seat",
     "SelfAware",
+    "Sheet",
     "Shelf",
     "Snapshot",
     "Song",
+    "Survey",
     "Tag",
     "TaggedItem",
     "Temperature",

@@ -53,6 +53,18 @@ class Invoice(Document):
     total = models.DecimalField(max_digits=10, decimal_places=2, default=0)
 
 
+@diffs.register
+class Sheet(models.Model):
+    meta = models.JSONField(default=dict)
+
+
+@diffs.register
+class Survey(Sheet):
+    """Parent and child both have values that can change in place."""
+
+    answers = models.JSONField(default=list)
+
+
 class HotQuestion(Question):
     """A proxy of a registered model."""
 

@@ -10,7 +10,7 @@ from redis import Redis
 
 from diffs.codec import Encoder
 from diffs.keys import FeedName
-from diffs.store import Entry, FeedRef, Store, Upkeep, get_store
+from diffs.store import Upkeep, get_store
 
 from .timing import stopwatch
 
@@ -22,22 +22,25 @@ PAUSE_SECONDS = 0.0002
 DIFFS = 10
 """In each feed; the older half is older than `AGE`."""
 
-_round = 0
-
 
 def prepare(*, feeds: int) -> None:
-    """Fill feeds, in place of what there is."""
-    global _round
-    _round += 1
-    own = get_store()
-    own.client.flushdb()
+    """Fill feeds, in place of what there is: past the package, which gives no diff a time of its own choice."""
+    store = get_store()
+    store.client.flushdb()
     now = time.time_ns() // 1000
-    past = Store(own.client, own.keys.prefix, now=lambda: str(now - WINDOW + MINUTE))
-    refs = [FeedRef(FeedName("project.item", str(1_000_000 + number)), WINDOW) for number in range(feeds)]
-    for number in range(DIFFS):
-        store = past if number < DIFFS // 2 else own
-        for start in range(0, feeds, BATCH):
-            store.append([Entry(ref, _member(number, place)) for place, ref in enumerate(refs[start : start + BATCH])])
+    members = {
+        Encoder("update", now + number, b"prun", {"status": f"status {number}", "votes": number}).own(): now
+        - (WINDOW - MINUTE if number < DIFFS // 2 else MINUTE)
+        + number
+        for number in range(DIFFS)
+    }
+    for start in range(0, feeds, BATCH):
+        pipeline = store.client.pipeline(transaction=False)
+        for number in range(start, min(start + BATCH, feeds)):
+            key = store.keys.feed(FeedName("project.item", str(1_000_000 + number)))
+            pipeline.zadd(key, members)
+            pipeline.pexpire(key, 2 * WINDOW // 1000)
+        pipeline.execute()
 
 
 def prune(*, feeds: int) -> dict[str, float]:
@@ -75,11 +78,6 @@ def ping(*, until: str) -> dict[str, Any]:
         took.append((time.perf_counter_ns() - started) / 1000)
         time.sleep(PAUSE_SECONDS)
     return {"microseconds": took}
-
-
-def _member(number: int, place: int) -> bytes:
-    data = {"status": f"status {number}", "votes": number}
-    return Encoder("update", _round << 40 | number << 32 | place, b"prun", data).own()
 
 
 def _reply(reply: dict[str, float], removed: int, feeds: int) -> dict[str, float]:

@@ -27,6 +27,7 @@ from diffs.testing import registered
 
 AGE_HINT = "It takes a positive number of seconds, or a timedelta."
 KNOWN = [
+    "flush",
     "max_bulk_diffs",
     "max_element_age",
     "max_feeds",

@@ -18,6 +18,7 @@ SWITCH = "True or False"
 TAKES = {
     "redis": "a dict: host, port, db, url, embedded or any other argument of redis.Redis",
     "max_element_age": AGE,
+    "flush": "'commit' or 'background'",
     "use_transactions": SWITCH,
     "test_mode": SWITCH,
     "prefix": "text without braces",
@@ -31,6 +32,7 @@ TAKES = {
 DEFAULTS = {
     "redis": {},
     "max_element_age": 3_600_000_000,
+    "flush": "commit",
     "use_transactions": True,
     "test_mode": False,
     "prefix": "diffs",
@@ -54,6 +56,7 @@ WRONG = [
         for name in ("use_transactions", "test_mode", "public_actors")
         for value in (0, 1, "yes", "", None, [])
     ],
+    *[("flush", value) for value in ("", "Commit", None, True, ["commit"])],
     *[("prefix", value) for value in ("", "a{b", "a}b", b"diffs", None, 7)],
     *[
         (name, value)
@@ -69,6 +72,8 @@ RIGHT = [
     ("max_element_age", dt.timedelta(days=2), 172_800_000_000),
     ("token_age", MINUTE, 60_000_000),
     ("token_age", 1.5, 1_500_000),
+    ("flush", "background", "background"),
+    ("flush", "commit", "commit"),
     ("use_transactions", False, False),
     ("test_mode", True, True),
     ("prefix", "my site:diffs", "my site:diffs"),

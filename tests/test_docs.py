@@ -23,7 +23,7 @@ from diffs.diff import Diff
 from diffs.http import protocol
 from diffs.keys import SHARDS
 from diffs.management import status
-from diffs.store import batch, close_store, connection, embedded, outage
+from diffs.store import batch, close_store, connection, embedded, outage, sender
 from tests.servers import RedisServer
 
 from .capture.test_query_counts import TABLE
@@ -34,6 +34,8 @@ from .endpoint.cases import CASES
 README = Page("README.rst")
 RUN = [name for name in PAGES if Page(name).blocks]
 """Every block of these is run; there is no list of exceptions. Nothing is installed, and ``make`` isn't started."""
+SENDS = (sender.LINGER, sender.BATCH_DIFFS)
+QUEUE = (sender.MAX_DIFFS, sender.MAX_BYTES)
 PAUSES = (outage.FIRST_PAUSE, outage.LONGEST_PAUSE)
 
 TEST = re.compile(r"(?P<file>(?:\w+/)*test_\w+\.py|tests/[\w/]+\.py)(?:::(?P<name>\w+))?")
@@ -153,6 +155,11 @@ def test_every_parameter_of_the_endpoint_is_in_the_protocol() -> None:
         ("settings", "``socket_timeout`` is 1 second", connection.SOCKET_TIMEOUT == 1.0),
         ("settings", "``socket_connect_timeout`` half a second", connection.CONNECT_TIMEOUT == 0.5),
         ("operations", "after half a second, and then ever less often, up to five seconds", PAUSES == (0.5, 5.0)),
+        ("operations", "20 milliseconds after the first of them, or at once when there are 500", SENDS == (0.02, 500)),
+        ("operations", "20,000 diffs or 16 MB", QUEUE == (20_000, 16_000_000)),
+        ("operations", "for room, for at most a second", sender.FULL_SECONDS == 1.0),
+        ("operations", "for at most about five seconds", sender.DRAIN_SECONDS == 5.0),
+        ("limits", "20,000 diffs, or 16 MB of them", QUEUE == (20_000, 16_000_000)),
         ("operations", f"at most {embedded.LONGEST_PATH} bytes", True),
         ("operations", f"is below {status.COMPACT_LIMIT}", True),
         ("operations", "is shorter than a minute", status.MIN_WINDOW == 60_000_000),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
 import redis
 
+from benchmarks.harness import memory
 from benchmarks.harness.row import Row
 from benchmarks.harness.runs import Run
 from benchmarks.harness.workers import Worker
@@ -18,7 +18,6 @@ from tests.servers import RedisServer, ServerMissing, best_kind
 GOALS = ("M1", "M2")
 COMPACT, DEFAULT = 256, 64
 ENTRIES = 128
-QUIET_SECONDS = 10.0
 SAMPLED_KEYS = 200
 
 
@@ -89,9 +88,9 @@ def _on_server(run: Run, kind: str) -> Iterator[Row]:
 def _row(run: Run, worker: Worker, server: RedisServer, case: Case, where: str) -> Row:
     client = server.client
     client.flushall()
-    empty = _used(client)
+    empty = memory.used(client)
     _fill(worker, server, case)
-    taken = _used(client) - empty
+    taken = memory.used(client) - empty
     diffs = case.feeds * (case.updates + case.created)
     keys = [key for key in itertools.islice(client.scan_iter(count=1000), SAMPLED_KEYS) if client.type(key) == b"zset"]
     members = [len(member) for key in keys for member in client.zrange(key, 0, -1)]
@@ -126,23 +125,6 @@ def _fill(worker: Worker, server: RedisServer, case: Case) -> None:
     worker.ask("memory.prepare", rows=case.feeds, created=case.created)
     worker.ask("memory.update", times=case.updates)
     worker.ask("memory.leave")
-
-
-def _used(client: redis.Redis) -> int:
-    """Bytes, when nobody else is connected and nothing is being moved any more.
-
-    Raises:
-        TimeoutError: there is no such moment.
-    """
-    deadline = time.monotonic() + QUIET_SECONDS
-    before = 0
-    while time.monotonic() < deadline:
-        now = int(client.info("memory")["used_memory"])
-        if now == before and client.info("clients")["connected_clients"] == 1:
-            return now
-        before = now
-        time.sleep(0.02)
-    raise TimeoutError("The server's memory doesn't settle.")
 
 
 def _name(client: redis.Redis) -> str:

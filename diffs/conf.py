@@ -170,7 +170,10 @@ class Settings:
 
 
 def _raw() -> Mapping[str, Any]:
-    raw: Any = getattr(django_settings, NAME, {})
+    # Django keeps among its attributes what it was asked for; asking it again goes a longer way.
+    raw: Any = object.__getattribute__(django_settings, "__dict__").get(NAME)
+    if raw is None:
+        raw = getattr(django_settings, NAME, {})
     if type(raw) is not dict and not isinstance(raw, Mapping):
         raise ConfigurationError(f"{NAME} takes a dict.")
     return raw

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 import logging
 import operator
@@ -56,7 +55,7 @@ class Feed:
     def __len__(self) -> int:
         if self._diffs is not None:
             return len(self._diffs)
-        count = get_store().count(dataclasses.replace(self._read, mode="asc", limit=0))
+        count = get_store().count(self._read._replace(mode="asc", limit=0))
         return min(count, self._read.limit) if self._read.limit else count
 
     def __bool__(self) -> bool:
@@ -168,7 +167,7 @@ class Feed:
         lowers = [bound for bound in (self._read.lower, bounds.get("lower")) if bound is not None]
         uppers = [max(bound, 0) for bound in (self._read.upper, bounds.get("upper")) if bound is not None]
         lower, upper = max(lowers, default=None), min(uppers, default=None)
-        return Feed(dataclasses.replace(self._read, **{**bounds, "lower": lower, "upper": upper}))
+        return Feed(self._read._replace(**{**bounds, "lower": lower, "upper": upper}))
 
     def _slice(self, index: slice) -> list[Diff]:
         start, stop, step = index.start or 0, index.stop, 1 if index.step is None else index.step
@@ -179,7 +178,7 @@ class Feed:
         return self._fetch()[index]
 
     def _ask(self, mode: Any, offset: int, limit: int) -> list[Diff]:
-        page = get_store().read_one(dataclasses.replace(self._read, mode=mode, offset=offset, limit=limit))
+        page = get_store().read_one(self._read._replace(mode=mode, offset=offset, limit=limit))
         return to_diffs(self._read.feed, page.stored, page.cursor.epoch)
 
     def _fetch(self) -> list[Diff]:
@@ -188,12 +187,12 @@ class Feed:
         return self._diffs
 
     def _fetch_latest(self) -> tuple[list[Diff], str]:
-        page = get_store().read_one(dataclasses.replace(self._read, mode="desc"))
+        page = get_store().read_one(self._read._replace(mode="desc"))
         return to_diffs(self._read.feed, page.stored[::-1], page.cursor.epoch), str(page.cursor)
 
     def _fetch_all(self) -> tuple[list[Diff], str]:
         store = get_store()
-        request = dataclasses.replace(self._read, limit=PAGE)
+        request = self._read._replace(limit=PAGE)
         found: list[Diff] = []
         while True:
             try:
@@ -202,7 +201,7 @@ class Feed:
                 if self._read.cursor is not None:
                     raise
                 # Something was dropped between two pages of a whole feed: begin again with what is left.
-                request, found = dataclasses.replace(self._read, limit=PAGE), []
+                request, found = self._read._replace(limit=PAGE), []
                 continue
             found += to_diffs(request.feed, page.stored, page.cursor.epoch)
             if not page.more:
@@ -213,8 +212,8 @@ class Feed:
     def _next(request: Read, page: Page) -> Read:
         last = page.stored[-1].position
         if request.upper is not None and request.cursor is None:
-            return dataclasses.replace(request, lower=last)
-        return dataclasses.replace(request, cursor=Cursor(page.cursor.epoch, last), lower=None)
+            return request._replace(lower=last)
+        return request._replace(cursor=Cursor(page.cursor.epoch, last), lower=None)
 
 
 def to_diffs(feed: FeedRef, stored: list[Stored], epoch: str) -> list[Diff]:

@@ -27,7 +27,11 @@ class FeedName(NamedTuple):
     @property
     def shard(self) -> str:
         """One of `SHARDS`."""
-        return SHARDS[binascii.crc32(str(self).encode("utf-8", "surrogatepass")) % len(SHARDS)]
+        return _shard(str(self))
+
+
+def _shard(text: str) -> str:
+    return SHARDS[binascii.crc32(text.encode("utf-8", "surrogatepass")) % len(SHARDS)]
 
 
 def parse_feed(text: str) -> FeedName:
@@ -77,6 +81,12 @@ class Keyspace(NamedTuple):
     def floor(self, name: FeedName) -> str:
         """The feed's own floor."""
         return f"{self.prefix}:{{{name.shard}}}:floor:{name}"
+
+    def of_feed(self, name: FeedName) -> tuple[str, str, str]:
+        """What `meta`, `feed` and `floor` give for a feed."""
+        text = str(name)
+        start = f"{self.prefix}:{{{_shard(text)}}}"
+        return f"{start}:meta", f"{start}:feed:{text}", f"{start}:floor:{text}"
 
     def feed_pattern(self, model: str | None = None) -> Iterator[str]:
         """Glob patterns that together match the keys of all feeds, or of one model's (exactly: `feed_of_key`)."""

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from django.db import models
 
 from diffs import pks
+from diffs.codec import Row
 from diffs.errors import NoModelFeed
 from diffs.keys import FeedName
 from diffs.registration import Registration, find_label, require
@@ -28,6 +29,8 @@ def quote(pk_text: str) -> str:
 
 def unquote(quoted: str) -> str:
     """Undo `quote`."""
+    if "_" not in quoted:
+        return quoted
     return _QUOTED.sub(lambda match: _CHARACTERS[match[0]], quoted)
 
 
@@ -38,6 +41,8 @@ class Target(NamedTuple):
     pk: Any
     """The object's primary key as a Python value; ``None`` for a model feed."""
     feed: FeedRef
+    own: Row | None
+    """The object as it stands in diffs; ``None`` for a model feed."""
 
 
 def find_target(label: str, pk_text: str | None) -> Target:
@@ -55,11 +60,12 @@ def find_target(label: str, pk_text: str | None) -> Target:
         if registration is None:
             raise ValueError("No such model.")
         if pk_text is None:
-            return Target(registration, None, registration.model_feed)
+            return Target(registration, None, registration.model_feed, None)
         if "\0" in pk_text:
             raise ValueError("Not every database takes such a primary key.")
         pk = pks.parse(registration.model, pk_text)
-        return Target(registration, pk, registration.feed(pk))
+        own = Row(registration.label, pks.wire(registration.model, pk))
+        return Target(registration, pk, registration.feed(pk), own)
     except (NoModelFeed, ValueError):
         raise Problem(404, "There is no such feed.") from None
 

@@ -11,6 +11,9 @@ import msgpack
 
 from .protocol import JSON, MSGPACK
 
+Member = tuple[str, bytes]
+"""A name, which holds nothing that would have to be escaped, and a rendered value."""
+
 
 class Form(abc.ABC):
     """A media type, and how values become its bytes."""
@@ -30,8 +33,8 @@ class Form(abc.ABC):
         """Join rendered items."""
 
     @abc.abstractmethod
-    def document(self, members: Sequence[tuple[str, bytes]]) -> bytes:
-        """Join names, which hold nothing that would have to be escaped, and rendered values."""
+    def document(self, members: Sequence[Member]) -> bytes:
+        """Join names and rendered values."""
 
 
 class _Json(Form):
@@ -46,7 +49,7 @@ class _Json(Form):
     def array(self, items: Sequence[bytes]) -> bytes:
         return b"[%b]" % b",".join(items)
 
-    def document(self, members: Sequence[tuple[str, bytes]]) -> bytes:
+    def document(self, members: Sequence[Member]) -> bytes:
         return b"{%b}" % b",".join(b'"%b":%b' % (name.encode(), value) for name, value in members)
 
 
@@ -60,7 +63,7 @@ class _Msgpack(Form):
     def array(self, items: Sequence[bytes]) -> bytes:
         return self._join(msgpack.Packer().pack_array_header(len(items)), items)
 
-    def document(self, members: Sequence[tuple[str, bytes]]) -> bytes:
+    def document(self, members: Sequence[Member]) -> bytes:
         header = msgpack.Packer().pack_map_header(len(members))
         return self._join(header, (part for name, value in members for part in (self.value(name), value)))
 

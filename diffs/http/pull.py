@@ -6,25 +6,26 @@ the reader, read what `Query.reads` names, `answer`.
 
 from __future__ import annotations
 
-import hashlib
+import functools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from django.utils.http import parse_etags
 
-from diffs import pks
 from diffs.codec import Row
 from diffs.collapse import collapse
 from diffs.conf import settings
+from diffs.cursor import Cursor
 from diffs.diff import Diff
 from diffs.errors import CursorExpired, StoreUnavailable, TokenError
 from diffs.feed import to_diff
+from diffs.keys import FeedName
 from diffs.registration import find_label
-from diffs.store import Page, Store, Stored
+from diffs.store import Store
 
 from .addresses import Target
-from .documents import Form
+from .documents import Form, Member
 from .permissions import Reader
 from .problems import Problem
 from .protocol import (
@@ -38,7 +39,8 @@ from .protocol import (
     PUBLIC_VARY,
 )
 from .query import Asked, Query, parse
-from .render import Rendered, cache, wire_members
+from .recent import Found, recent
+from .render import Part, Rendered, digest, part, wire_members
 from .replies import Reply
 from .snapshots import object_document
 from .tokens import read_token
@@ -53,19 +55,19 @@ class Grant(NamedTuple):
     """A feed that a reader may pull."""
 
     target: Target
-    own: Row | None
-    """The object that the feed is named after; ``None`` for a model feed."""
     reader: Reader
     by_token: bool
     """Whether a token opened it, and with it all that stands in it."""
 
-    def sees(self, row: Row, *, is_deletion: bool) -> bool:
-        """Whether the reader may see a diff of an object in this feed."""
-        registration = find_label(row.model)
+    def sees(self, rendered: Rendered) -> bool:
+        """Whether the reader may see a diff in this feed."""
+        if rendered.is_own:
+            return True
+        registration = find_label(rendered.row.model)
         if registration is None:
             return False
-        may_see = self.reader.may_see_deletion if is_deletion else self.reader.may_pull
-        return self.by_token or row == self.own or may_see(registration, row.pk)
+        may_see = self.reader.may_see_deletion if rendered.is_deletion else self.reader.may_pull
+        return self.by_token or may_see(registration, rendered.row.pk)
 
     def sees_actor(self, row: Row) -> bool:
         """Whether the reader is shown who made a change of an object whose diffs it may see."""
@@ -90,7 +92,7 @@ def respond(asked: Asked, reader: Reader, get_store: Callable[[], Store]) -> Rep
     try:
         query = parse(asked)
         grants = authorise(query, reader)
-        reply = answer(asked, query, grants, get_store().read(query.reads()))
+        reply = answer(asked, query, grants, read(asked, query, grants, get_store()))
     except Problem as problem:
         reply = problem.reply()
     except StoreUnavailable as error:
@@ -110,23 +112,27 @@ def authorise(query: Query, reader: Reader) -> list[Grant]:
     Raises:
         Problem: 401 or 403.
     """
-    names = {wanted.target.feed.name for wanted in query.wanted}
-    try:
-        opened = {read_token(token) for token in query.tokens}
-        if not opened <= names:
-            raise TokenError("This feed token is for another feed.")
-    except TokenError as error:
-        raise Problem(401, str(error), (("WWW-Authenticate", BAD_TOKEN_CHALLENGE),)) from None
+    opened = _opened(query) if query.tokens else frozenset()
     grants = []
-    for target in (wanted.target for wanted in query.wanted):
-        registration, pk, (name, _) = target
+    for target in query.targets:
+        registration, pk, (name, _), _ = target
         by_token = name in opened
         if not by_token and not reader.may_pull(registration, pk):
             problem = _refusal(reader)
             raise problem.of_feed(str(name)) if query.several else problem
-        own = None if pk is None else Row(registration.label, pks.wire(registration.model, pk))
-        grants.append(Grant(target, own, reader, by_token))
+        grants.append(Grant(target, reader, by_token))
     return grants
+
+
+def _opened(query: Query) -> frozenset[FeedName]:
+    """The feeds that tokens open."""
+    try:
+        opened = frozenset(map(read_token, query.tokens))
+        if not opened <= {target.feed.name for target in query.targets}:
+            raise TokenError("This feed token is for another feed.")
+    except TokenError as error:
+        raise Problem(401, str(error), (("WWW-Authenticate", BAD_TOKEN_CHALLENGE),)) from None
+    return opened
 
 
 def _refusal(reader: Reader) -> Problem:
@@ -135,14 +141,29 @@ def _refusal(reader: Reader) -> Problem:
     return Problem(401, "Log in, or send a feed token, to see this feed.", (("WWW-Authenticate", CHALLENGE),))
 
 
-def answer(asked: Asked, query: Query, grants: Sequence[Grant], pages: Sequence[Page | CursorExpired]) -> Reply:
+def read(asked: Asked, query: Query, grants: Sequence[Grant], store: Store) -> list[Found | CursorExpired]:
+    """Read what is asked for, as far as this process doesn't have it.
+
+    Args:
+        asked: the request.
+        query: what it asks for.
+        grants: what `authorise` gave.
+        store: where it is.
+
+    Raises:
+        StoreUnavailable: Redis is away.
+    """
+    return recent.read(store, query.reads, [grant.target.own for grant in grants], asked.form)
+
+
+def answer(asked: Asked, query: Query, grants: Sequence[Grant], pages: Sequence[Found | CursorExpired]) -> Reply:
     """Answer with what was read.
 
     Args:
         asked: the request.
         query: what it asks for.
         grants: what `authorise` gave.
-        pages: what `Store.read` gave for `Query.reads`.
+        pages: what `read` gave.
 
     Raises:
         Problem: 410, or 404 for the snapshot of an object that isn't there.
@@ -154,17 +175,18 @@ def answer(asked: Asked, query: Query, grants: Sequence[Grant], pages: Sequence[
         for grant, page in zip(grants, pages, strict=True):
             name = ("feed", form.value(str(grant.target.feed.name)))
             try:
-                feeds.append(form.document([name, *_members(query, grant, page, form)]))
+                feeds.append(_feed_part(query, grant, page, form, name))
             except Problem as problem:
                 failed = True
-                feeds.append(form.document([name, ("error", form.value(problem.document()))]))
-        body = form.document([("feeds", form.array(feeds))])
+                feeds.append(part(form.document([name, ("error", form.value(problem.document()))])))
+        array, digests = _joined(form, feeds)
+        document = Part(form.document([("feeds", array)]), digest(digests))
     else:
-        body = form.document(_members(query, grants[0], pages[0], form))
-    return _page_reply(asked, body, grants, failed=failed)
+        document = _feed_part(query, grants[0], pages[0], form)
+    return _page_reply(asked, document, grants, failed=failed)
 
 
-def _members(query: Query, grant: Grant, page: Page | CursorExpired, form: Form) -> list[tuple[str, bytes]]:
+def _feed_part(query: Query, grant: Grant, page: Found | CursorExpired, form: Form, *before: Member) -> Part:
     """What is said of one feed.
 
     Raises:
@@ -172,32 +194,51 @@ def _members(query: Query, grant: Grant, page: Page | CursorExpired, form: Form)
     """
     if isinstance(page, CursorExpired):
         raise Problem(410, _EXPIRED, reason=page.reason, cursor=page.cursor)
-    if query.collapse:
-        diffs = [to_diff(*stored, page.cursor.epoch, rendered.row) for stored, rendered in _visible(grant, page, form)]
-        bodies = [form.value(_with_actor(diff, grant)) for diff in collapse(diffs)]
-    else:
-        bodies = [_body(rendered, grant) for _, rendered in _visible(grant, page, form)]
-    members = [
-        ("cursor", form.value(str(page.cursor))),
-        ("more", form.value(page.more)),
-        ("diffs", form.array(bodies)),
-    ]
-    if query.snapshot:
-        members.append(("snapshot", form.value(object_document(grant.target))))
-    return members
+    if not (page.rendered or page.more or before or query.snapshot):
+        return _nothing_new(form, page.cursor)
+    after = [("snapshot", form.value(object_document(grant.target)))] if query.snapshot else []
+    diffs = _folded(grant, page, form) if query.collapse else _visible(grant, page)
+    return _page_part(form, page.cursor, page.more, diffs, before, after)
 
 
-def _visible(grant: Grant, page: Page, form: Form) -> Iterator[tuple[Stored, Rendered]]:
-    for stored in page.stored:
-        rendered = cache.get(grant.target.feed.name, grant.own, stored, form)
-        if rendered is not None and grant.sees(rendered.row, is_deletion=rendered.is_deletion):
-            yield stored, rendered
+@functools.lru_cache(maxsize=2048)
+def _nothing_new(form: Form, cursor: Cursor) -> Part:
+    """What most polls get, and many of them the same."""
+    return _page_part(form, cursor, False, (), (), ())
 
 
-def _body(rendered: Rendered, grant: Grant) -> bytes:
-    if rendered.body_with_actor is not None and grant.sees_actor(rendered.row):
-        return rendered.body_with_actor
-    return rendered.body
+def _page_part(
+    form: Form, cursor: Cursor, more: bool, diffs: Sequence[Part], before: Sequence[Member], after: Sequence[Member]
+) -> Part:
+    array, digests = _joined(form, diffs)
+    head = [*before, ("cursor", form.value(str(cursor))), ("more", form.value(more))]
+    # Pages are told apart without going over each diff again.
+    told = b"".join([value for _, value in (*head, *after)]) + digests
+    return Part(form.document([*head, ("diffs", array), *after]), digest(told))
+
+
+def _joined(form: Form, parts: Sequence[Part]) -> Part:
+    bodies, digests = zip(*parts, strict=True) if parts else ((), ())
+    return Part(form.array(bodies), b"".join(digests))
+
+
+def _visible(grant: Grant, page: Found) -> list[Part]:
+    plain = [one.part for one in page.rendered if one is not None and one.is_plain]
+    if len(plain) == len(page.rendered):
+        return plain
+    return [_part(one, grant) for one in page.rendered if one is not None and grant.sees(one)]
+
+
+def _part(rendered: Rendered, grant: Grant) -> Part:
+    if rendered.part_with_actor is not None and grant.sees_actor(rendered.row):
+        return rendered.part_with_actor
+    return rendered.part
+
+
+def _folded(grant: Grant, page: Found, form: Form) -> list[Part]:
+    visible = [one for one in page.rendered if one is not None and grant.sees(one)]
+    diffs = collapse(to_diff(*one.stored, page.cursor.epoch, one.row) for one in visible)
+    return [part(form.value(_with_actor(diff, grant))) for diff in diffs]
 
 
 def _with_actor(diff: Diff, grant: Grant) -> dict[str, Any]:
@@ -206,15 +247,21 @@ def _with_actor(diff: Diff, grant: Grant) -> dict[str, Any]:
     return {**members, "actor": diff.actor} if diff.actor is not None and grant.sees_actor(row) else members
 
 
-def _page_reply(asked: Asked, body: bytes, grants: Sequence[Grant], *, failed: bool) -> Reply:
+def _page_reply(asked: Asked, document: Part, grants: Sequence[Grant], *, failed: bool) -> Reply:
     is_private = any(grant.by_token or grant.reader.was_asked for grant in grants)
-    etag = f'W/"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
+    etag = f'W/"{document.digest.hex()}"'
     headers = (
         ("ETag", etag),
         ("Cache-Control", NO_CACHE if failed else PRIVATE_CACHE if is_private else PUBLIC_CACHE),
         ("Vary", PRIVATE_VARY if is_private else PUBLIC_VARY),
     )
-    known = parse_etags(asked.if_none_match)
-    if "*" in known or etag.removeprefix("W/") in [tag.removeprefix("W/") for tag in known]:
+    if _is_known(etag, asked.if_none_match):
         return Reply(304, headers)
-    return Reply(200, (("Content-Type", asked.form.media_type), *headers), body)
+    return Reply(200, (("Content-Type", asked.form.media_type), *headers), document.body)
+
+
+def _is_known(etag: str, if_none_match: str) -> bool:
+    if not if_none_match or if_none_match == etag:
+        return bool(if_none_match)
+    known = parse_etags(if_none_match)
+    return "*" in known or etag.removeprefix("W/") in [tag.removeprefix("W/") for tag in known]

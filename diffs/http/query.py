@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
+import functools
 import re
 import urllib.parse
 from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from django.core.signals import setting_changed
 
 from diffs import cursor as cursors
 from diffs.conf import settings
 from diffs.cursor import Cursor
 from diffs.errors import CursorError
 from diffs.keys import parse_feed
+from diffs.registration import Registration, find_label
 from diffs.store import Read
 
 from .addresses import Target, find_target, unquote
@@ -20,11 +24,12 @@ from .problems import Problem
 from .protocol import COLLAPSE, DIGITS, FEED, LIMIT, MAX_PARAMETERS, MAX_QUERY, NOW, SINCE, SNAPSHOT, TOKEN
 from .tokens import PREFIX
 
+_MAX_REMEMBERED = 500
+"""Characters; what is longer is read anew each time."""
 _BEARER = re.compile(r"bearer +(.*)", re.ASCII | re.IGNORECASE)
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Asked(NamedTuple):
     """A request, without the framework that it came through."""
 
     method: str
@@ -42,43 +47,21 @@ class Asked:
     """What the client prefers."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Wanted:
-    """A feed, and from where."""
-
-    target: Target
-    cursor: Cursor | None
-    """Read what comes after it; ``None``: all that is retained."""
-    from_now: bool
-    """Read nothing, and get a cursor."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Query:
+class Query(NamedTuple):
     """What is asked for."""
 
-    wanted: Sequence[Wanted]
+    targets: Sequence[Target]
+    """The feeds."""
+    reads: Sequence[Read]
+    """For each what to read from the store."""
     several: bool
     """Whether the answer is to be one for several feeds, be there one or more."""
-    limit: int
-    """The most diffs of each feed."""
     collapse: bool
     """Whether only the net change of each object is wanted."""
     snapshot: bool
     """Whether the object is wanted as it is now, instead of its diffs."""
     tokens: Sequence[str]
-
-    def reads(self) -> list[Read]:
-        """What to read from the store."""
-        return [
-            Read(
-                feed=wanted.target.feed,
-                limit=self.limit,
-                cursor=wanted.cursor,
-                mode="cursor" if wanted.from_now or self.snapshot else "asc",
-            )
-            for wanted in self.wanted
-        ]
+    """Feed tokens; not yet whether they are good."""
 
 
 def parse(asked: Asked) -> Query:
@@ -87,26 +70,59 @@ def parse(asked: Asked) -> Query:
     Raises:
         Problem: 400 or 404.
     """
-    if asked.model is None:
-        parameters = _parameters(asked.query)
+    model, pk, query = asked.model, asked.pk, asked.query
+    # What other schemes and tokens hold isn't ours to keep.
+    authorization = asked.authorization if PREFIX in asked.authorization else ""
+    if model is None or len(query) + len(pk or "") + len(authorization) > _MAX_REMEMBERED:
+        return _parse(model, pk, query, authorization)
+    return _remembered(model, pk, query, authorization, find_label(model))
+
+
+def _parse(model: str | None, pk: str | None, query: str, authorization: str, _: Registration | None = None) -> Query:
+    if model is None:
+        parameters = _parameters(query)
         wanted = _feeds(parameters)
     else:
-        target = find_target(asked.model, None if asked.pk is None else unquote(asked.pk))
-        parameters = _parameters(asked.query)
+        target = find_target(model, None if pk is None else unquote(pk))
+        parameters = _parameters(query)
         wanted = [_wanted(target, _one(parameters, SINCE), SINCE)]
         if FEED in parameters:
             raise _malformed(FEED, "Name feeds either in the path or in the query.")
     snapshot = _flag(parameters, SNAPSHOT)
-    if snapshot and (asked.model is None or asked.pk is None):
+    if snapshot and (model is None or pk is None):
         raise _malformed(SNAPSHOT, "Only an object has a snapshot: ask for it under the object's own address.")
+    limit = _limit(parameters)
     return Query(
-        wanted=wanted,
-        several=asked.model is None,
-        limit=_limit(_one(parameters, LIMIT)),
+        targets=tuple(one.target for one in wanted),
+        reads=tuple(
+            Read(one.target.feed, limit, one.cursor, mode="cursor" if one.from_now or snapshot else "asc")
+            for one in wanted
+        ),
+        several=model is None,
         collapse=_flag(parameters, COLLAPSE),
         snapshot=snapshot,
-        tokens=_tokens(parameters, asked.authorization, feeds=len(wanted), several=asked.model is None),
+        tokens=_tokens(parameters, authorization, feeds=len(wanted), several=model is None),
     )
+
+
+# Whoever waits for news asks the same again and again. By registration, which a model gets anew with other options.
+_remembered = functools.lru_cache(maxsize=2048)(_parse)
+
+
+def forget(**_: Any) -> None:
+    """Read everything anew, as other settings may give texts another meaning."""
+    _remembered.cache_clear()
+
+
+setting_changed.connect(forget, dispatch_uid="diffs.query")
+
+
+class _Wanted(NamedTuple):
+    target: Target
+    cursor: Cursor | None
+    """Read what comes after it; ``None``: all that is retained."""
+    from_now: bool
+    """Read nothing, and get a cursor."""
 
 
 def _malformed(parameter: str, detail: str) -> Problem:
@@ -118,6 +134,12 @@ def _parameters(query: str) -> Mapping[str, list[str]]:
         raise Problem(400, "The query is too long.")
     if not query.isascii():
         raise Problem(400, "The query holds characters that have to be percent-encoded.")
+    if "%" not in query and "+" not in query and query.count("&") < MAX_PARAMETERS:
+        plain: dict[str, list[str]] = {}
+        for part in query.split("&"):
+            name, _, value = part.partition("=")
+            plain.setdefault(name, []).append(value)
+        return plain
     try:
         return urllib.parse.parse_qs(
             query, keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS, separator="&"
@@ -129,20 +151,25 @@ def _parameters(query: str) -> Mapping[str, list[str]]:
 
 
 def _one(parameters: Mapping[str, list[str]], name: str) -> str:
-    values = parameters.get(name, [""])
+    values = parameters.get(name)
+    if values is None:
+        return ""
     if len(values) > 1:
         raise _malformed(name, f"{name!r} is given more than once.")
     return values[0]
 
 
 def _flag(parameters: Mapping[str, list[str]], name: str) -> bool:
+    if name not in parameters:
+        return False
     value = _one(parameters, name)
     if value not in ("", "0", "1"):
         raise _malformed(name, f"{name!r} takes 1 or 0.")
     return value == "1"
 
 
-def _limit(text: str) -> int:
+def _limit(parameters: Mapping[str, list[str]]) -> int:
+    text = _one(parameters, LIMIT)
     if not text:
         return settings.page_size
     highest = settings.max_page_size
@@ -151,18 +178,18 @@ def _limit(text: str) -> int:
     return int(text)
 
 
-def _wanted(target: Target, start: str, parameter: str) -> Wanted:
+def _wanted(target: Target, start: str, parameter: str) -> _Wanted:
     if start == NOW:
-        return Wanted(target, None, True)
+        return _Wanted(target, None, True)
     try:
-        return Wanted(target, cursors.parse(start) if start else None, False)
+        return _Wanted(target, cursors.parse(start) if start else None, False)
     except CursorError:
         raise _malformed(
             parameter, "This is no cursor: hand one back exactly as it was given out, or 'now', or none."
         ) from None
 
 
-def _feeds(parameters: Mapping[str, list[str]]) -> list[Wanted]:
+def _feeds(parameters: Mapping[str, list[str]]) -> list[_Wanted]:
     texts = parameters.get(FEED, [])
     if not texts:
         raise _malformed(FEED, "Name feeds: feed=<cursor>@<model>:<pk>, as often as there are feeds.")
@@ -170,7 +197,7 @@ def _feeds(parameters: Mapping[str, list[str]]) -> list[Wanted]:
         raise _malformed(FEED, f"One request takes {settings.max_feeds} feeds at most.")
     if SINCE in parameters:
         raise _malformed(SINCE, "Each feed has its own cursor: feed=<cursor>@<model>:<pk>.")
-    wanted: dict[str, Wanted] = {}
+    wanted: dict[str, _Wanted] = {}
     for text in texts:
         start, at, name = text.partition("@")
         try:
@@ -185,12 +212,14 @@ def _feeds(parameters: Mapping[str, list[str]]) -> list[Wanted]:
 
 
 def _tokens(parameters: Mapping[str, list[str]], authorization: str, *, feeds: int, several: bool) -> Sequence[str]:
+    if TOKEN not in parameters and not authorization:
+        return ()
     if not several:
         _one(parameters, TOKEN)
     bearer = _BEARER.fullmatch(authorization)
     # Other bearer tokens belong to the site's own authentication.
     header = [token for part in bearer[1].split(",") if (token := part.strip()).startswith(PREFIX)] if bearer else []
-    tokens = [*parameters.get(TOKEN, []), *header]
+    tokens = (*parameters.get(TOKEN, []), *header)
     if len(tokens) > feeds:
         raise _malformed(TOKEN, "There are more tokens than feeds.")
     return tokens

@@ -23,7 +23,7 @@ def object_document(target: Target) -> dict[str, Any]:
     Raises:
         Problem: 404 where there is none, or none that its model's hooks let be seen.
     """
-    registration, pk, _ = target
+    registration, pk = target.registration, target.pk
     model = registration.model
     instance = model._base_manager.using(router.db_for_write(model)).filter(pk=pk).first()
     data = None if instance is None else _data(registration, instance)

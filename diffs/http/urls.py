@@ -8,7 +8,8 @@ from .views import pull
 
 app_name = "diffs"
 urlpatterns = [
-    path("", pull, name="feeds"),
-    path("<str:model>/", pull, name="model"),
+    # First what is asked for most.
     path("<str:model>/<path:pk>/", pull, name="object"),
+    path("<str:model>/", pull, name="model"),
+    path("", pull, name="feeds"),
 ]

@@ -9,11 +9,14 @@ from django.views.decorators.csrf import csrf_exempt
 
 from diffs.store import get_store
 
-from .documents import AS_JSON, FORMS
+from .documents import AS_JSON, FORMS, Form
 from .permissions import Reader
 from .pull import respond
 from .query import Asked
 from .replies import Reply
+
+_ANY = frozenset({"*/*", AS_JSON.media_type})
+"""What most clients send; reading another ``Accept`` takes longer than the rest of the view."""
 
 
 # Exempt, because nothing is ever changed here: other methods than GET are to be told so.
@@ -38,16 +41,24 @@ def asked_by(request: HttpRequest, model: str | None, pk: str | None) -> Asked:
         model=model,
         pk=pk,
         query=request.META.get("QUERY_STRING", ""),
-        authorization=request.headers.get("Authorization", ""),
-        if_none_match=request.headers.get("If-None-Match", ""),
-        form=FORMS.get(request.get_preferred_type(list(FORMS)) or "", AS_JSON),
+        authorization=request.META.get("HTTP_AUTHORIZATION", ""),
+        if_none_match=request.META.get("HTTP_IF_NONE_MATCH", ""),
+        form=_form_of(request),
     )
+
+
+def _form_of(request: HttpRequest) -> Form:
+    if request.META.get("HTTP_ACCEPT", "*/*") in _ANY:
+        return AS_JSON
+    return FORMS.get(request.get_preferred_type(list(FORMS)) or "", AS_JSON)
 
 
 def to_response(reply: Reply) -> HttpResponse:
     """An answer as Django takes it."""
-    response = HttpResponse(reply.body, status=reply.status, headers=dict(reply.headers))
-    if not any(name == "Content-Type" for name, _ in reply.headers):
+    headers = dict(reply.headers)
+    has_type = "Content-Type" in headers
+    response = HttpResponse(reply.body, status=reply.status, headers=headers, content_type=None if has_type else "")
+    if not has_type:
         del response["Content-Type"]
     if reply.status == 503:
         # The store logs an outage once; Django would log it as an error, by mail as well, with every poll.

@@ -2,7 +2,7 @@
 
 from .batch import Entry, FeedRef, Floors
 from .process import close_store, drain, get_store, hand_over
-from .store import Page, Read, Store, Stored
+from .store import Known, Page, Read, Store, Stored
 from .upkeep import FeedSurvey, PruneResult, Survey, Upkeep
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "FeedRef",
     "FeedSurvey",
     "Floors",
+    "Known",
     "Page",
     "PruneResult",
     "Read",

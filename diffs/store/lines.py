@@ -7,10 +7,11 @@ may be repeated.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import weakref
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import redis
@@ -18,6 +19,15 @@ from redis.backoff import NoBackoff
 from redis.client import NEVER_DECODE
 from redis.retry import Retry
 
+_pack: Any = None
+with contextlib.suppress(ImportError):
+    # What redis-py calls, too, after it has looked at each argument.
+    from hiredis import pack_command
+
+    _pack = pack_command
+
+TOGETHER = 16_384
+"""Bytes of commands that are sent in one piece."""
 NO_RETRY = Retry(NoBackoff(), 0)
 # Older releases of redis-py don't, and their pools want to be told the command.
 _CAN_COMPARE_RETRIES = Retry(NoBackoff(), 0) == NO_RETRY
@@ -75,9 +85,7 @@ class Lines:
 
     def _send(self, connection: Any, commands: Sequence[Command], *, is_last_try: bool = True) -> list[Any]:
         try:
-            # One after the other, so that the server works on the first while the next is packed.
-            pack = connection.pack_command
-            connection.send_packed_command(piece for command in commands for piece in pack(*command))
+            connection.send_packed_command(_packed(connection, commands))
             return [_reply(connection) for _ in commands]
         except BaseException as error:
             # Whatever it was, replies may still be on their way.
@@ -100,6 +108,20 @@ class Lines:
     def _forget(self) -> None:
         """In a forked child: the connections are the parent's."""
         self._idle = deque()
+
+
+def _packed(connection: Any, commands: Sequence[Command]) -> Iterator[bytes]:
+    """Pack small commands together, and large ones by themselves: the server works on one while the next is packed."""
+    pieces: list[bytes] = []
+    size = 0
+    for command in commands:
+        pieces += connection.pack_command(*command) if _pack is None else (_pack(command),)
+        size += len(pieces[-1])
+        if size > TOGETHER:
+            yield b"".join(pieces)
+            pieces, size = [], 0
+    if pieces:
+        yield b"".join(pieces)
 
 
 def _reply(connection: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import logging
 from collections import defaultdict
@@ -47,10 +46,19 @@ class Page(NamedTuple):
     """Where to go on."""
     more: bool
     """Whether the limit cut something off."""
+    start: int
+    """The feed holds nothing else from here on up to the last of them: a timestamp, microseconds."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Read:
+class Known(NamedTuple):
+    """What a reader has of a feed, without a gap behind its cursor."""
+
+    number: int
+    last: int
+    """The timestamp of the last of them, microseconds."""
+
+
+class Read(NamedTuple):
     """What to read of a feed."""
 
     feed: FeedRef
@@ -65,6 +73,9 @@ class Read:
     """Oldest first, newest first, or nothing but a cursor to begin from now."""
     offset: int = 0
     """How many to pass over."""
+    known: Known | None = None
+    """What needn't be read, but counts for `limit`; only with `cursor` and oldest first. The page's `start` tells
+    whether the feed holds just that: then it is `Known.last`."""
 
 
 class Store:
@@ -162,10 +173,10 @@ class Store:
         Raises:
             StoreUnavailable: the server is away.
         """
-        replies = self._read(requests, may_write=False)
-        pending = [index for index, reply in enumerate(replies) if reply is None]
-        if pending:
-            again = self._read([requests[index] for index in pending], may_write=True)
+        replies = self._read(requests, "")
+        if None in replies:
+            pending = [index for index, reply in enumerate(replies) if reply is None]
+            again = self._read([requests[index] for index in pending], "1")
             for index, reply in zip(pending, again, strict=True):
                 replies[index] = reply
         return [reply for reply in replies if reply is not None]
@@ -217,14 +228,15 @@ class Store:
     def _read_call(self, request: Read, may_write: str, mode: str) -> Call:
         name, window = request.feed
         epoch, timestamp = request.cursor or ("", "")
-        lower = "" if request.lower is None else request.lower
-        upper = "" if request.upper is None else request.upper
-        return self.call(
-            "read",
-            name.shard,
-            (self.keys.feed(name), self.keys.floor(name)),
-            (may_write, name.model, window, epoch, timestamp, upper, mode, request.offset, request.limit, lower),
+        new_epoch = new_nonce().hex() if may_write else ""
+        arguments: tuple[Argument, ...] = (
+            *(self._now(), new_epoch, may_write, name.model, window, epoch, timestamp, mode, request.limit),
+            *(request.known or ()),
         )
+        if request.offset or request.lower is not None or request.upper is not None:
+            bounds = ("" if bound is None else bound for bound in (request.lower, request.upper))
+            arguments = (*arguments, *(() if request.known else ("", "")), request.offset, *bounds)
+        return Call("read", self.keys.of_feed(name), arguments)
 
     def call(self, script: str, shard: str, keys: Iterable[str | bytes], arguments: Iterable[Argument]) -> Call:
         """One call of a script, with what all scripts take: a random name serves, should the shard need an epoch."""
@@ -250,10 +262,9 @@ class Store:
         except AWAY as error:
             raise StoreUnavailable("Redis can't be reached.") from error
 
-    def _read(self, requests: Sequence[Read], *, may_write: bool) -> list[Page | CursorExpired | None]:
-        calls = [self._read_call(request, "1" if may_write else "", request.mode) for request in requests]
+    def _read(self, requests: Sequence[Read], may_write: str) -> list[Page | CursorExpired | None]:
         try:
-            replies = self.run(calls)
+            replies = self.run([self._read_call(request, may_write, request.mode) for request in requests])
         except StoreUnavailable as error:
             if error.__cause__ is not None:
                 self._outage.begin(error.__cause__)
@@ -328,15 +339,16 @@ def _refusal(reply: list[bytes]) -> CursorExpired:
     return CursorExpired(reason.decode(), str(Cursor(epoch.decode(), int(timestamp))))
 
 
-def _page(reply: list[bytes]) -> Page | CursorExpired | None:
+def _page(reply: list[Any]) -> Page | CursorExpired | None:
     if reply[0] == b"write":
         return None
     if reply[0] == b"refused":
         return _refusal(reply)
-    _, epoch, timestamp, more, *found = reply
+    _, epoch, timestamp, more, start, found = reply
     pairs = zip(found[::2], found[1::2], strict=True)
     return Page(
         [Stored(member, int(float(score))) for member, score in pairs],
-        Cursor(epoch.decode(), int(timestamp)),
-        more == b"1",
+        Cursor(epoch.decode(), timestamp),
+        more == 1,
+        start,
     )

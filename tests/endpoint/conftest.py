@@ -11,7 +11,7 @@ from django.contrib.auth.models import Permission, User
 from django.db import models
 from django.test import Client
 
-from diffs.http.render import cache
+from diffs.http.recent import recent
 from diffs.registration import Registration, require
 from tests.testapp.models import Notice, Question
 
@@ -20,7 +20,7 @@ from .feeds import Feed
 
 @pytest.fixture(autouse=True)
 def _nothing_rendered() -> None:
-    cache.clear()
+    recent.clear()
 
 
 @pytest.fixture

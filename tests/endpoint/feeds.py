@@ -16,6 +16,7 @@ from diffs.cursor import Cursor
 from diffs.diff import Action
 from diffs.registration import require
 from diffs.store import Entry, Read, Store, Stored, get_store
+from diffs.store.connection import connect
 
 _nonces = itertools.count(1)
 
@@ -81,8 +82,11 @@ class Feed:
     def aged_cursor(self, *, seconds: int) -> str:
         """A cursor that was handed out a while ago."""
         past = time.time_ns() // 1000 - seconds * 1_000_000
-        store = Store(get_store().client, settings.prefix, now=lambda: str(past))
-        return str(store.read_one(Read(feed=self.ref, mode="cursor")).cursor)
+        store = Store(connect(), settings.prefix, now=lambda: str(past))
+        try:
+            return str(store.read_one(Read(feed=self.ref, mode="cursor")).cursor)
+        finally:
+            store.close()
 
     @property
     def path(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -10,13 +10,9 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
-from diffs.codec import Encoder, Row
-from diffs.http import render
-from diffs.http.documents import AS_JSON, AS_MSGPACK
-from diffs.http.render import RenderCache
+from diffs.http import render, views
 from diffs.http.tokens import feed_token
-from diffs.keys import FeedName
-from diffs.store import Stored
+from diffs.store import Page, Read, Store, Stored, get_store
 from tests.servers import RedisServer
 from tests.testapp.models import Choice, Question
 
@@ -157,6 +153,27 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
     yield members
 
 
+class Watching:
+    """The store, and what it gives."""
+
+    def __init__(self, store: Store, diffs: list[Stored]) -> None:
+        self._store = store
+        self._diffs = diffs
+
+    def read(self, requests: Sequence[Read]) -> list[Any]:
+        pages = self._store.read(requests)
+        self._diffs += [stored for page in pages if isinstance(page, Page) for stored in page.stored]
+        return pages
+
+
+@pytest.fixture
+def fetched(monkeypatch: pytest.MonkeyPatch) -> list[Stored]:
+    """Every diff that the server gave to the endpoint, one after the other."""
+    diffs: list[Stored] = []
+    monkeypatch.setattr(views, "get_store", lambda: Watching(get_store(), diffs))
+    return diffs
+
+
 def test_diff_is_rendered_once_per_process(client: Client, notices: Feed, decoded: list[bytes]) -> None:
     first = notices.append()
     cursor = notices.now()
@@ -168,6 +185,23 @@ def test_diff_is_rendered_once_per_process(client: Client, notices: Feed, decode
     assert pages[0].json()["diffs"][1] == first
     assert decoded == [stored.member for stored in notices.stored()]
     assert len(later.json()["diffs"]) == 1
+
+
+def test_many_clients_on_one_feed_make_the_process_fetch_and_render_each_diff_once(
+    client: Client, notices: Feed, decoded: list[bytes], fetched: list[Stored]
+) -> None:
+    start = notices.now()
+    cursors = [str(start)] * 50
+    for request in range(1000):
+        if request % 100 == 0:
+            notices.append(version=request)
+        number = request % 50
+        # One in five never gets on.
+        since = start if number % 5 == 0 else cursors[number]
+        cursors[number] = client.get(f"{notices.path}?since={since}").json()["cursor"]
+
+    members = [stored.member for stored in notices.stored()[1:]]
+    assert (len(members), decoded, [stored.member for stored in fetched]) == (10, members, members)
 
 
 def test_diff_is_rendered_once_for_each_form(client: Client, notices: Feed, decoded: list[bytes]) -> None:
@@ -187,76 +221,3 @@ def test_diff_with_and_without_actor_is_rendered_once(
         viewer.get(questions.path + query)
 
     assert decoded == [stored.member for stored in questions.stored()]
-
-
-ROW = Row("testapp.notice", 1)
-NAME = FeedName(*map(str, ROW))
-
-
-def member(number: int) -> Stored:
-    return Stored(Encoder("update", number, bytes(4), {"body": "x" * 1000}).own(), number)
-
-
-def fill(cache: RenderCache, count: int) -> None:
-    for number in range(count):
-        cache.get(NAME, ROW, member(number), AS_JSON)
-
-
-def test_render_cache_is_bounded_by_entries() -> None:
-    cache = RenderCache(max_entries=3)
-    fill(cache, 10)
-
-    assert len(cache) == 3
-
-
-def test_render_cache_is_bounded_by_bytes() -> None:
-    cache = RenderCache(max_bytes=20_000)
-    fill(cache, 100)
-
-    assert 1 < len(cache) < 20
-    assert 0 < cache.size <= 20_000
-
-
-def test_render_cache_keeps_what_was_used_last(decoded: list[bytes]) -> None:
-    cache = RenderCache(max_entries=2)
-    for number in (1, 2, 1, 3, 1, 2):
-        cache.get(NAME, ROW, member(number), AS_JSON)
-
-    assert [int.from_bytes(bytes_[1:8], "big") for bytes_ in decoded] == [1, 2, 3, 2]
-
-
-def test_render_cache_counts_what_it_forgets() -> None:
-    cache = RenderCache(max_entries=1)
-    fill(cache, 5)
-    size = cache.size
-    fill(cache, 1)
-    cache.get(NAME, ROW, Stored(b"damaged", 1), AS_MSGPACK)
-
-    assert 2000 < size < 4000
-    assert 0 < cache.size < 1000
-    cache.clear()
-    assert (len(cache), cache.size) == (0, 0)
-
-
-def test_render_cache_tells_members_apart_that_stand_at_the_same_place() -> None:
-    cache = RenderCache()
-    rendered = [cache.get(NAME, ROW, Stored(member(number).member, 1), AS_JSON) for number in (1, 2)]
-
-    assert len({one.body for one in rendered if one is not None}) == 2
-
-
-def test_diff_that_two_threads_render_at_once_is_kept_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    cache = RenderCache()
-    decode = render.codec.decode
-
-    def overtaken(bytes_: bytes) -> Any:
-        monkeypatch.setattr(render.codec, "decode", decode)
-        cache.get(NAME, ROW, member(1), AS_JSON)
-        return decode(bytes_)
-
-    monkeypatch.setattr(render.codec, "decode", overtaken)
-    cache.get(NAME, ROW, member(1), AS_JSON)
-
-    alone = RenderCache()
-    fill(alone, 1)
-    assert (len(cache), cache.size) == (1, alone.size)

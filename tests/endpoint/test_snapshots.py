@@ -40,6 +40,17 @@ def test_snapshot_is_the_object_and_a_cursor(client: Client) -> None:
     assert response.headers["Cache-Control"] == "public, max-age=1"
 
 
+def test_snapshot_holds_no_diffs_also_where_they_are_known_here(client: Client) -> None:
+    notice = Notice.objects.create(headline="Fire")
+    feed = Feed(Notice, notice.pk)
+    feed.append()
+    address = f"{feed.path}?since={feed.now()}"
+    feed.append()
+    assert len(client.get(address).json()["diffs"]) == 1
+
+    assert client.get(address + "&snapshot=1").json()["diffs"] == []
+
+
 def test_snapshot_has_many_to_many_fields(viewer: Client) -> None:
     moment = dt.datetime(2013, 6, 13, 5, 15, tzinfo=dt.timezone.utc)
     question = Question.objects.create(text="?", pub_date=moment, meta={"a": [1]})

@@ -36,6 +36,11 @@ def after(store: Store, cursor: Cursor, limit: int = 100) -> Page:
     return store.read_one(Read(feed=feed(), cursor=cursor, limit=limit))
 
 
+def nothing(cursor: Cursor) -> Page:
+    """The answer to a cursor that was handed out last."""
+    return Page([], cursor, False, cursor.timestamp)
+
+
 def meta(store: Store) -> dict[Any, Any]:
     found: dict[Any, Any] = store.client.hgetall(store.keys.meta(feed().name.shard))
     return found
@@ -48,7 +53,7 @@ def test_p4_reader_gets_everything_above_the_cursor_and_nothing_below(store: Sto
     page = after(store, cursor)
     assert (numbers(page), page.more) == ([3, 4], False)
     assert page.cursor == cursor._replace(timestamp=page.stored[-1].position)
-    assert after(store, page.cursor) == Page([], page.cursor, False)
+    assert after(store, page.cursor) == nothing(page.cursor)
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 5, 6])
@@ -85,7 +90,7 @@ def test_p4_empty_page_returns_the_reader_s_own_cursor(store: Store, clock: Cloc
     for _ in range(10):
         clock.advance(100)
         store.append([Entry(other, member(1))])
-        assert after(store, cursor) == Page([], cursor, False)
+        assert after(store, cursor) == nothing(cursor)
 
 
 def test_p4_cursor_is_renewed_in_the_older_half_of_the_window_only(store: Store, clock: Clock) -> None:
@@ -249,7 +254,7 @@ def test_p4_cursor_survives_a_clock_that_steps_back(store: Store, clock: Clock) 
     add(store, 1)
     cursor = read_all(store).cursor
     clock.advance(-1000)
-    assert after(store, cursor) == Page([], cursor, False)
+    assert after(store, cursor) == nothing(cursor)
     add(store, 2)
     assert numbers(after(store, cursor)) == [2]
 
@@ -391,7 +396,7 @@ def test_p4_several_feeds_are_read_at_once_each_with_its_own_answer(store: Store
     ]
     first, renewed, refused, second, empty = store.read(requests)
     assert isinstance(first, Page) and (numbers(first), first.more) == ([0, 1], True)
-    assert renewed == Page([], Cursor(fresh[1].epoch, clock.time), False)
+    assert renewed == Page([], Cursor(fresh[1].epoch, clock.time), False, fresh[1].timestamp)
     assert isinstance(refused, CursorExpired) and refused.reason == "reset"
     assert isinstance(second, Page) and (numbers(second), second.more) == ([2], False)
     assert isinstance(empty, Page) and (empty.stored, empty.more) == ([], False)

@@ -1,7 +1,8 @@
 """P1 and P4 in any history: no reader skips a diff, or misses that one was lost, without having been refused before.
 
 The real scripts are driven through appends, changes that could not be recorded, polls, clocks that step back, flushes,
-failovers to an older copy, pruning, changed windows and expiry. Time is the test's, so what would expire is deleted.
+failovers to an older copy, pruning, changed windows and expiry; polls also go through a process that remembers what it
+has read. Time is the test's, so what would expire is deleted.
 """
 
 from __future__ import annotations
@@ -22,12 +23,15 @@ from hypothesis.stateful import (
 )
 
 from diffs import cursor as cursors
+from diffs.codec import Encoder, Row
 from diffs.cursor import Cursor
 from diffs.errors import CursorExpired
-from diffs.store import Entry, FeedRef, Floors, Page, Read, Store, Upkeep
+from diffs.http.documents import AS_JSON
+from diffs.http.recent import Found, Recent
+from diffs.store import Entry, FeedRef, Floors, Page, Read, Store, Stored, Upkeep
 from tests.servers import RedisServer
 
-from .feeds import SECOND, Clock, feed, member, numbers
+from .feeds import SECOND, Clock, feed
 
 # Few lengths of time, so that histories come across the very edges.
 WINDOWS = (600 * SECOND, 1200 * SECOND)
@@ -41,6 +45,14 @@ READERS = st.integers(0, 3)
 NEIGHBOUR = next(
     one for one in (feed(f"polls.choice:{pk}") for pk in range(10_000)) if one.name.shard == feed().name.shard
 )
+
+
+def member(number: int) -> bytes:
+    return Encoder("update", number, bytes(4), {}).own()
+
+
+def numbers(diffs: list[Stored]) -> list[int]:
+    return [int.from_bytes(stored.member[1:8], "big") for stored in diffs]
 
 
 @dataclasses.dataclass
@@ -70,6 +82,8 @@ class Histories(RuleBasedStateMachine):
         self.newest_time = self.clock.time
         self.store = Store(client, "diffs", now=self.clock)
         self.upkeep = Upkeep(self.store)
+        # So small that it also forgets.
+        self.process = Recent(max_entries=12)
         self.window = WINDOWS[0]
         self.changes = 0
         self.expires: dict[str, int] = {}
@@ -112,23 +126,29 @@ class Histories(RuleBasedStateMachine):
         else:
             self.store.raise_floors(Floors(models=[self.feed.name.model], everything=scope == "everything"))
 
-    @rule(step=STEPS, polls=st.lists(st.tuples(READERS, LIMITS), min_size=1, max_size=4))
-    def poll(self, step: int, polls: list[tuple[int, int]]) -> None:
+    @rule(step=STEPS, polls=st.lists(st.tuples(READERS, LIMITS, st.booleans()), min_size=1, max_size=4))
+    def poll(self, step: int, polls: list[tuple[int, int, bool]]) -> None:
         self.let_pass(step)
-        for index, limit in polls:
-            self.poll_once(self.readers[index], limit)
+        for index, limit, directly in polls:
+            self.poll_once(self.readers[index], limit, directly=directly)
 
-    def poll_once(self, reader: Reader, limit: int) -> None:
-        (answer,) = self.store.read([Read(feed=self.feed, cursor=reader.cursor, limit=limit)])
+    def poll_once(self, reader: Reader, limit: int, *, directly: bool = True) -> None:
+        request = Read(feed=self.feed, cursor=reader.cursor, limit=limit)
+        answer: Page | Found | CursorExpired
+        if directly:
+            (answer,) = self.store.read([request])
+        else:
+            (answer,) = self.process.read(self.store, [request], [Row("polls.question", 1)], AS_JSON)
         if isinstance(answer, CursorExpired):
             reader.cursor, reader.next_change = cursors.parse(answer.cursor), self.changes
         else:
             self.take(reader, answer)
 
-    def take(self, reader: Reader, page: Page) -> None:
+    def take(self, reader: Reader, page: Page | Found) -> None:
         """The page goes on where the reader stood, and is whole unless it says that there is more."""
-        expected = range(reader.next_change, reader.next_change + len(page.stored))
-        assert numbers(page) == list(expected)
+        diffs = [one.stored for one in page.rendered if one is not None] if isinstance(page, Found) else page.stored
+        expected = range(reader.next_change, reader.next_change + len(diffs))
+        assert numbers(diffs) == list(expected)
         assert expected.stop <= self.changes
         assert page.more or expected.stop == self.changes
         reader.cursor, reader.next_change = page.cursor, expected.stop
@@ -138,7 +158,7 @@ class Histories(RuleBasedStateMachine):
         self.readers[index] = Reader(*self.present())
         if oldest:
             page = self.store.read_one(Read(feed=self.feed, limit=limit))
-            self.readers[index].next_change = (numbers(page) or [self.changes])[0]
+            self.readers[index].next_change = (numbers(page.stored) or [self.changes])[0]
             self.take(self.readers[index], page)
 
     def let_pass(self, step: int) -> None:

@@ -59,6 +59,24 @@ def test_commands_of_one_trip_are_answered_in_their_order_with_errors_in_their_p
     assert last == b"last"
 
 
+def reads(server: RedisServer) -> int:
+    """How often the server has read from its connections."""
+    return int(server.client.info("stats")["total_reads_processed"])
+
+
+@pytest.mark.parametrize("has_hiredis", [True, False])
+def test_small_commands_are_sent_in_one_piece(
+    lines: Lines, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch, has_hiredis: bool
+) -> None:
+    if not has_hiredis:
+        monkeypatch.setattr("diffs.store.lines._pack", None)
+    trips(lines, 1)
+    before = reads(redis_server)
+    assert lines.trip([("ECHO", str(number)) for number in range(50)]) == [str(number).encode() for number in range(50)]
+    assert reads(redis_server) - before == 2  # asking for the count is one, too
+    assert lines.trip([("ECHO", str(number) * 10_000) for number in range(9)])[8] == b"8" * 10_000
+
+
 def test_connection_that_the_server_closed_is_opened_again(lines: Lines, redis_server: RedisServer) -> None:
     trips(lines, 1)
     redis_server.client.client_kill_filter(_type="normal", skipme=True)

@@ -10,7 +10,7 @@ import redis
 from diffs import cursor as cursors
 from diffs.cursor import Cursor
 from diffs.errors import CursorExpired
-from diffs.store import Entry, Page, Read, Store, Stored
+from diffs.store import Entry, Floors, Known, Page, Read, Store, Stored
 
 from .feeds import START, WINDOW, Clock, add, cursor_now, feed, numbers, positions, read_all, refusal
 
@@ -112,7 +112,78 @@ def test_page_without_room_shows_only_that_there_is_more(store: Store) -> None:
     cursor = cursor_now(store)
     add(store, 1)
     page = store.read_one(Read(feed=feed(), cursor=cursor, limit=0))
-    assert page == Page([], cursor, True)
+    assert page == Page([], cursor, True, cursor.timestamp)
+
+
+@pytest.fixture
+def history(store: Store) -> tuple[Cursor, Page]:
+    """A cursor, and the five diffs that came after it."""
+    cursor = cursor_now(store)
+    add(store, *range(5))
+    return cursor, store.read_one(Read(feed=feed(), cursor=cursor, limit=9))
+
+
+@pytest.mark.parametrize(
+    ("known", "limit", "expected", "more"),
+    [(1, 9, [1, 2, 3, 4], False), (3, 5, [3, 4], False), (3, 4, [3], True), (3, 3, [], True), (5, 5, [], False)],
+)
+def test_what_the_reader_knows_is_not_returned_but_counts_for_the_limit(
+    store: Store, history: tuple[Cursor, Page], known: int, limit: int, expected: list[int], more: bool
+) -> None:
+    cursor, whole = history
+    last = whole.stored[known - 1].position
+    page = store.read_one(Read(feed=feed(), cursor=cursor, limit=limit, known=Known(known, last)))
+    assert (numbers(page), page.more, page.start) == (expected, more, last)
+    assert page.cursor.timestamp == (page.stored[-1].position if page.stored else last)
+
+
+@pytest.mark.parametrize("claimed", [1, 3])
+def test_reader_who_knows_something_else_than_the_feed_holds_gets_all_of_it(
+    store: Store, history: tuple[Cursor, Page], claimed: int
+) -> None:
+    cursor, whole = history
+    known = Known(claimed, whole.stored[1].position)
+    assert store.read_one(Read(feed=feed(), cursor=cursor, limit=9, known=known)) == whole
+
+
+def test_reader_who_knows_what_the_server_has_lost_gets_what_it_has(
+    store: Store, history: tuple[Cursor, Page], clock: Clock
+) -> None:
+    cursor, whole = history
+    beyond = Known(5, clock.time + 1000)
+    assert store.read_one(Read(feed=feed(), cursor=cursor, limit=9, known=beyond)) == whole
+
+
+def test_refused_cursor_is_refused_whatever_its_reader_knows(store: Store, history: tuple[Cursor, Page]) -> None:
+    cursor, whole = history
+    store.clear(feed())
+    with pytest.raises(CursorExpired):
+        store.read_one(Read(feed=feed(), cursor=cursor, limit=9, known=Known(5, whole.stored[-1].position)))
+
+
+def test_cursor_of_a_reader_who_knows_all_is_renewed_as_late_as_with_the_diffs_before_it(
+    store: Store, clock: Clock
+) -> None:
+    cursor = cursor_now(store)
+    clock.advance(1700)
+    add(store, 1)
+    (stored,) = read_all(store).stored
+    read = Read(feed=feed(), cursor=cursor, limit=9, known=Known(1, stored.position))
+    clock.advance(1700)
+    assert store.read_one(read).cursor.timestamp == stored.position
+    clock.advance(150)
+    assert store.read_one(read).cursor.timestamp == clock.time
+
+
+def test_page_tells_from_where_on_it_holds_everything(store: Store, clock: Clock) -> None:
+    add(store, 1)
+    cursor = cursor_now(store)
+    add(store, 2)
+    assert store.read_one(Read(feed=feed(), cursor=cursor, limit=9)).start == cursor.timestamp
+    clock.advance(3700)
+    assert read_all(store).start == clock.time - WINDOW
+    store.raise_floors(Floors([feed()]))
+    assert read_all(store).start == cursor_now(store).timestamp
 
 
 def test_member_comes_back_as_the_bytes_that_it_was(store: Store) -> None:

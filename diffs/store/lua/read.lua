@@ -7,119 +7,116 @@
 -- ARGV[5]   window in microseconds
 -- ARGV[6]   the cursor's epoch; '' for none, then nothing is refused
 -- ARGV[7]   the cursor's timestamp; '' for none, then reading begins at the oldest diff that the floors leave
--- ARGV[8]   highest timestamp to return; '' for no such bound
--- ARGV[9]   'asc', 'desc', 'count' or 'cursor'
--- ARGV[10]  how many members to skip
--- ARGV[11]  how many members to return at the most
--- ARGV[12]  return only what lies above this timestamp, whatever the cursor; '' for no such bound
+-- ARGV[8]   'asc', 'desc', 'count' or 'cursor'
+-- ARGV[9]   how many members to return at the most
+-- then, if need be:
+-- ARGV[10]  how many of the members behind the cursor the caller knows; only with 'asc' and a cursor, else ''
+-- ARGV[11]  the timestamp of the last of them. Where the feed holds as many up to there, only what follows is returned
+-- ARGV[12]  how many members to skip
+-- ARGV[13]  return only what lies above this timestamp, whatever the cursor; '' for no such bound
+-- ARGV[14]  highest timestamp to return; '' for no such bound
 -- RETURNS   'write'
 --           'refused', reason, epoch, timestamp of a fresh cursor
---           'page', epoch, timestamp of the cursor to go on from, '1' where there is more, then member, timestamp, ...
+--           'page', epoch, timestamp of the cursor to go on from, 1 where there is more, the timestamp above which the
+--             feed holds what follows and nothing else, then in a list of their own member, timestamp, ...
 --           'count', number
 
+local call, max = redis.call, math.max
 local may_write = ARGV[3] == '1'
 local model = ARGV[4]
 local window = tonumber(ARGV[5])
-local upper = tonumber(ARGV[8])
-local mode = ARGV[9]
+local has_cursor = ARGV[6] ~= ''
+local from = tonumber(ARGV[7])
+local mode = ARGV[8]
+local upper = tonumber(ARGV[14])
 
-local function text(number)
-  return string.format('%.0f', number)
+local function fetch()
+  local found = call('HMGET', meta, 'epoch', 'clock', 'window:' .. model, 'floor', 'floor:' .. model)
+  epoch, clock = found[1], tonumber(found[2]) or 0
+  return tonumber(found[3]), max(tonumber(found[4]) or 0, tonumber(found[5]) or 0)
 end
 
-local fields = {'epoch', 'clock', 'window:' .. model, 'floor', 'floor:' .. model}
-local meta_values = redis.call('HMGET', meta, unpack(fields))
-epoch, clock = meta_values[1], tonumber(meta_values[2]) or 0
-local known = tonumber(meta_values[3])
-if not epoch or (known and known < window) then
+local window_before, dropped = fetch()
+if not epoch or (window_before and window_before < window) then
   if not may_write then
     return {'write'}
   end
   -- A first write that is allowed on a full server makes Redis accept those behind it.
-  redis.call('HDEL', meta, '')
+  call('HDEL', meta, '')
   prepare({[model] = window})
-  meta_values = redis.call('HMGET', meta, unpack(fields))
+  window_before, dropped = fetch()
 end
+dropped = max(dropped, tonumber(call('GET', KEYS[3])) or 0)
 
 -- The highest time known: a clock that was set back changes nothing.
-local logical_now = math.max(now, clock)
+local logical_now = max(now, clock)
 local oldest = logical_now - window
-local dropped = math.max(
-  tonumber(meta_values[4]) or 0,
-  tonumber(meta_values[5]) or 0,
-  tonumber(redis.call('GET', KEYS[3])) or 0
-)
+
+local reason
+if has_cursor then
+  if ARGV[6] ~= epoch then
+    reason = 'reset'
+  elseif from > clock then
+    reason = 'unknown'
+  elseif from < dropped then
+    reason = 'reset'
+  elseif from < oldest then
+    reason = 'window'
+  end
+end
+
+local timestamp, may_renew = clock, true
+local above, found, more
+if not reason then
+  above = max(from or 0, tonumber(ARGV[13]) or 0, oldest, dropped)
+  if mode == 'count' then
+    return {'count', call('ZCOUNT', KEYS[2], above + 1, upper or '+inf')}
+  end
+
+  local limit = tonumber(ARGV[9])
+  local known = tonumber(ARGV[10])
+  if known then
+    local last = tonumber(ARGV[11])
+    -- Counted, because what a caller knows may be gone where nobody could tell, as after a failover.
+    if last <= clock and call('ZCOUNT', KEYS[2], above + 1, last) == known then
+      above, from = last, last
+      limit = limit - known
+    end
+  end
+
+  local skipped = ARGV[12] or 0
+  if mode == 'asc' then
+    found = call('ZRANGEBYSCORE', KEYS[2], above + 1, upper or '+inf', 'WITHSCORES', 'LIMIT', skipped, limit + 1)
+  elseif mode == 'desc' then
+    found = call('ZREVRANGEBYSCORE', KEYS[2], upper or '+inf', above + 1, 'WITHSCORES', 'LIMIT', skipped, limit + 1)
+  else
+    found = {}
+  end
+  more = #found > 2 * limit
+  if more then
+    found[#found] = nil
+    found[#found] = nil
+  end
+
+  if mode == 'asc' and more then
+    timestamp, may_renew = tonumber(found[#found]) or above, false
+  elseif upper then
+    timestamp, may_renew = max(from or 0, math.min(upper, clock)), false
+  elseif mode == 'asc' then
+    timestamp = tonumber(found[#found]) or (has_cursor and from) or clock
+  end
+end
 
 -- A cursor in the older half of the window is renewed by a tick; a younger one is handed back as it came.
-local function fresh(timestamp)
-  if timestamp >= logical_now - window / 2 then
-    return timestamp
-  end
+if may_renew and timestamp < logical_now - window / 2 then
   if not may_write then
-    return nil
+    return {'write'}
   end
-  redis.call('HDEL', meta, '')
-  return tick(1)
+  call('HDEL', meta, '')
+  timestamp = tick(1)
 end
 
-local function refused_because()
-  local timestamp = tonumber(ARGV[7])
-  if ARGV[6] ~= epoch then
-    return 'reset'
-  elseif timestamp > clock then
-    return 'unknown'
-  elseif timestamp < dropped then
-    return 'reset'
-  elseif timestamp < oldest then
-    return 'window'
-  end
-end
-
-local reason = ARGV[6] ~= '' and refused_because()
 if reason then
-  local timestamp = fresh(clock)
-  return timestamp and {'refused', reason, epoch, text(timestamp)} or {'write'}
+  return {'refused', reason, epoch, timestamp}
 end
-
-local from = tonumber(ARGV[7])
-local above = math.max(from or 0, tonumber(ARGV[12]) or 0, oldest, dropped)
-local low = '(' .. text(above)
-local high = upper and text(upper) or '+inf'
-
-if mode == 'count' then
-  return {'count', redis.call('ZCOUNT', KEYS[2], low, high)}
-end
-
-local limit = tonumber(ARGV[11])
-local found = {}
-if mode == 'asc' then
-  found = redis.call('ZRANGEBYSCORE', KEYS[2], low, high, 'WITHSCORES', 'LIMIT', ARGV[10], text(limit + 1))
-elseif mode == 'desc' then
-  found = redis.call('ZREVRANGEBYSCORE', KEYS[2], high, low, 'WITHSCORES', 'LIMIT', ARGV[10], text(limit + 1))
-end
-
-local more = #found > 2 * limit
-if more then
-  found[#found] = nil
-  found[#found] = nil
-end
-
-local timestamp
-if mode == 'asc' and more then
-  timestamp = tonumber(found[#found] or '') or above
-elseif upper then
-  timestamp = math.max(from or 0, math.min(upper, clock))
-elseif mode == 'asc' then
-  timestamp = fresh(tonumber(found[#found] or '') or (ARGV[6] ~= '' and from) or clock)
-else
-  timestamp = fresh(clock)
-end
-if not timestamp then
-  return {'write'}
-end
-
-local reply = {'page', epoch, text(timestamp), more and '1' or ''}
-for index = 1, #found do
-  reply[#reply + 1] = found[index]
-end
-return reply
+return {'page', epoch, timestamp, more and 1 or 0, above, found}

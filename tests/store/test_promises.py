@@ -180,13 +180,14 @@ def pairs(page: Page) -> Any:
     return zip(numbers(page), positions(page), strict=True)
 
 
-def test_p1_more_than_a_thousand_diffs_of_one_feed_stay_together(store: Store) -> None:
+@pytest.mark.parametrize("count", [1001, 2500])
+def test_p1_more_than_a_thousand_diffs_of_one_feed_stay_together(store: Store, count: int) -> None:
     one, other = neighbours(2)
-    store.append(Entry(to, member(number)) for number in range(2500) for to in (one, other))
+    store.append(Entry(to, member(number)) for number in range(count) for to in (one, other))
     for of in (one, other):
         page = read_all(store, of)
-        assert numbers(page) == list(range(2500))
-        assert positions(page) == list(range(page.stored[0].position, page.stored[0].position + 2500))
+        assert numbers(page) == list(range(count))
+        assert positions(page) == list(range(page.stored[0].position, page.stored[0].position + count))
 
 
 def test_p1_many_feeds_are_appended_to_in_one_call_of_the_store(store: Store) -> None:

@@ -30,14 +30,20 @@ for feed = 2, #KEYS do
   position = position + 3
   local failed = false
   while position <= last do
-    local arguments = {}
-    for index = position, math.min(position + CHUNK - 1, last) do
-      arguments[#arguments + 1] = timestamp
-      arguments[#arguments + 1] = ARGV[index]
-      timestamp = timestamp + 1
+    local added
+    if position == last then
+      added = redis.pcall('ZADD', key, 'NX', timestamp, ARGV[position])
+      timestamp, position = timestamp + 1, position + 1
+    else
+      local arguments = {}
+      for index = position, math.min(position + CHUNK - 1, last) do
+        arguments[#arguments + 1] = timestamp
+        arguments[#arguments + 1] = ARGV[index]
+        timestamp = timestamp + 1
+      end
+      position = math.min(position + CHUNK, last + 1)
+      added = redis.pcall('ZADD', key, 'NX', unpack(arguments))
     end
-    position = math.min(position + CHUNK, last + 1)
-    local added = redis.pcall('ZADD', key, 'NX', unpack(arguments))
     if type(added) == 'table' then
       -- Another error than that of a key of another type is no matter of this feed alone.
       if not string.find(tostring(added.err), 'WRONGTYPE', 1, true) then

@@ -1,8 +1,10 @@
-"""Where the contenders' views are; each family of goals that serves requests has a module of its own."""
+"""Where the contenders' views are."""
 
 from __future__ import annotations
 
 from django.conf import settings
 from django.urls import include, path
 
-urlpatterns = [path("diffs/", include("diffs.http.urls"))] if "diffs" in settings.INSTALLED_APPS else []
+from .views import urls
+
+urlpatterns = [*urls(), *([path("diffs/", include("diffs.http.urls"))] if "diffs" in settings.INSTALLED_APPS else [])]

@@ -1,7 +1,8 @@
 """What this process has read of feeds lately: rendered once, and not fetched again.
 
-A process that has read a feed is a reader like any other: where the server honours a cursor, and holds behind it as
-many diffs as are known here, only what came later is fetched. Nothing is handed out before the server has said so.
+A diff keeps its place in a feed as long as the feed holds it. So where the server counts as many behind a reader's
+cursor, up to the last one that is known here, as are known here, they are the same, and only what came later is
+fetched. Nothing is handed out before the server has counted, and has honoured the cursor.
 """
 
 from __future__ import annotations
@@ -120,7 +121,7 @@ class Recent:
 
     def _found(self, request: Read, own: Row | None, form: Form, known: _Stretch | None, page: Page) -> Found:
         rendered: _Shown = []
-        # Otherwise the server doesn't hold what is known here, as after a failover that lost something.
+        # Otherwise the server holds something else: diffs in between, or fewer, as after a failover that lost some.
         if known is not None and page.start == known.last:
             rendered = known.rendered
         if page.stored:
@@ -148,7 +149,7 @@ class Recent:
 
 
 class _Stretch(NamedTuple):
-    """Diffs of a feed that are known to follow each other, and a cursor, without a gap."""
+    """What is known of a feed behind a cursor: all that there is up to the last one, if the server counts as many."""
 
     rendered: _Shown
     last: int
@@ -169,24 +170,17 @@ class _Feed:
         self._size = _FEED_BYTES
         # In the order of the feed, and of equal length.
         self._positions: list[int] = []
-        self._above: list[int] = []
-        """For each diff a timestamp from which on the feed holds nothing else up to this one."""
-        self._members: list[bytes] = []
+        self._stored: list[Stored] = []
         self._rendered: _Shown = []
 
     def behind(self, cursor: Cursor, own: Row | None, limit: int) -> _Stretch | None:
-        """What is known to follow a cursor; ``None`` where nothing is."""
+        """What is known behind a cursor; ``None`` where that is nothing."""
         with self._lock:
             if self._epoch != cursor.epoch or self._own != own:
                 return None
-            positions, above = self._positions, self._above
-            first = bisect_right(positions, cursor.timestamp)
-            end = min(first + limit, len(positions))
-            if first >= end or above[first] > cursor.timestamp:
-                return None
-            if above[first + 1 : end] != positions[first : end - 1]:
-                end = next(index for index in range(first + 1, end) if above[index] != positions[index - 1])
-            return _Stretch(self._rendered[first:end], positions[end - 1])
+            first = bisect_right(self._positions, cursor.timestamp)
+            end = min(first + limit, len(self._positions))
+            return _Stretch(self._rendered[first:end], self._positions[end - 1]) if first < end else None
 
     def put(self, page: Page, own: Row | None) -> _Shown:
         """Take in a page that isn't empty, and give what it looks like; nothing is rendered twice."""
@@ -196,18 +190,13 @@ class _Feed:
                 self._cut(0, len(self._positions))
                 self._epoch, self._own = page.cursor.epoch, own
             first, end = bisect_right(self._positions, page.start), bisect_right(self._positions, positions[-1])
-            there = slice(first, end)
-            known = dict(
-                zip(zip(self._members[there], self._positions[there], strict=True), self._rendered[there], strict=True)
-            )
+            known = dict(zip(self._stored[first:end], self._rendered[first:end], strict=True))
             rendered = [known[stored] if stored in known else self._render(stored) for stored in page.stored]
             self._cut(first, end)
-            here = slice(first, first)
-            self._positions[here] = positions
-            self._above[here] = [page.start, *positions[:-1]]
-            self._members[here] = [stored.member for stored in page.stored]
-            self._rendered[here] = rendered
-            self._size += sum(map(_weight, self._members[first:], rendered))
+            self._positions[first:first] = positions
+            self._stored[first:first] = page.stored
+            self._rendered[first:first] = rendered
+            self._size += sum(map(_weight, page.stored, rendered))
         return rendered
 
     def trim(self, max_entries: int, max_bytes: int) -> tuple[int, int]:
@@ -222,9 +211,8 @@ class _Feed:
             return len(self._positions), self._size
 
     def _cut(self, first: int, end: int) -> None:
-        self._size -= sum(map(_weight, self._members[first:end], self._rendered[first:end]))
-        for parallel in (self._positions, self._above, self._members, self._rendered):
-            del parallel[first:end]
+        self._size -= sum(map(_weight, self._stored[first:end], self._rendered[first:end]))
+        del self._positions[first:end], self._stored[first:end], self._rendered[first:end]
 
     def _render(self, stored: Stored) -> Rendered | None:
         try:
@@ -241,12 +229,10 @@ def _without(request: Read, stretch: _Stretch | None) -> Read:
     return Read(request.feed, request.limit, request.cursor, known=Known(len(stretch.rendered), stretch.last))
 
 
-def _weight(member: bytes, rendered: Rendered | None) -> int:
+def _weight(stored: Stored, rendered: Rendered | None) -> int:
     """Bytes that a diff takes here, roughly."""
-    bodies = 0
-    if rendered is not None:
-        bodies = len(rendered.part.body) + len(rendered.part_with_actor.body if rendered.part_with_actor else b"")
-    return _ENTRY_BYTES + len(member) + bodies
+    parts = () if rendered is None else (rendered.part, rendered.part_with_actor)
+    return _ENTRY_BYTES + len(stored.member) + sum(len(part.body) for part in parts if part is not None)
 
 
 recent = Recent()

@@ -11,6 +11,7 @@ from django.contrib.auth.models import Permission, User
 from django.db import models
 from django.test import Client
 
+from diffs.http.query import forget
 from diffs.http.recent import recent
 from diffs.registration import Registration, require
 from tests.testapp.models import Notice, Question
@@ -19,8 +20,9 @@ from .feeds import Feed
 
 
 @pytest.fixture(autouse=True)
-def _nothing_rendered() -> None:
+def _nothing_remembered() -> None:
     recent.clear()
+    forget()
 
 
 @pytest.fixture

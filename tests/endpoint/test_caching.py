@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission, User
+from django.db import connection
 from django.test import Client
 
 from diffs.http.tokens import feed_token
-from tests.testapp.models import Choice, Question
+from tests.testapp.models import Choice, Notice, Question
 
 from .feeds import Feed
 
@@ -132,6 +133,54 @@ def test_etag_is_another_one_where_more_is_shown(viewer: Client, user: User, que
     user.user_permissions.add(Permission.objects.get(codename="view_choice"))
 
     assert viewer.get(questions.path, headers={"If-None-Match": before}).status_code == 200
+
+
+def test_etag_is_another_one_where_the_actor_is_shown(viewer: Client, questions: Feed) -> None:
+    questions.append(actor="ada")
+    etags = [viewer.get(questions.path + query).headers["ETag"] for query in ("", f"?token={feed_token(Question, 42)}")]
+
+    assert etags[0] != etags[1]
+
+
+def test_etag_is_another_one_where_there_is_more_behind_the_same_page(client: Client, notices: Feed) -> None:
+    notices.append()
+    before = client.get(notices.path + "?limit=1")
+    notices.append()
+    after = client.get(notices.path + "?limit=1")
+
+    assert (before.json()["diffs"], before.json()["cursor"]) == (after.json()["diffs"], after.json()["cursor"])
+    assert before.headers["ETag"] != after.headers["ETag"]
+
+
+def test_etag_of_a_collapsed_page_is_another_one(client: Client, notices: Feed) -> None:
+    notices.append(data={"body": "a"})
+    notices.append(data={"headline": "b"})
+
+    assert len({client.get(notices.path + query).headers["ETag"] for query in ("", "?collapse=1")}) == 2
+
+
+def test_etag_of_several_feeds_is_another_one_when_one_of_them_changes(client: Client, notices: Feed) -> None:
+    path = f"/diffs/?feed=@{notices.name}&feed=now@testapp.notice:2"
+    before = client.get(path).headers["ETag"]
+    assert client.get(path, headers={"If-None-Match": before}).status_code == 304
+    notices.append()
+    after = client.get(path).headers["ETag"]
+    Feed(Notice, 2).append()
+
+    assert len({before, after, client.get(path).headers["ETag"]}) == 3
+
+
+@pytest.mark.django_db
+def test_etag_of_a_snapshot_is_another_one_when_the_object_is(client: Client) -> None:
+    notice = Notice.objects.create(headline="Fire")
+    path = f"/diffs/testapp.notice/{notice.pk}/?snapshot=1"
+    before = client.get(path)
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE testapp_notice SET headline = 'Flood'")  # which nobody records
+    after = client.get(path)
+
+    assert before.json()["cursor"] == after.json()["cursor"]
+    assert before.headers["ETag"] != after.headers["ETag"]
 
 
 def test_refused_cursor_is_never_unchanged(client: Client, notices: Feed) -> None:

@@ -159,7 +159,7 @@ def test_gap_between_two_readers_is_closed_by_a_third(process: Process, notices:
 
     found = process.read(notices, cursor)
 
-    assert (ids(found), process.store.fetched, len(rendered)) == ([1, 2, 3, 4, 5], 1 + 2 + 4, 5)
+    assert (ids(found), process.store.fetched, len(rendered)) == ([1, 2, 3, 4, 5], 1 + 2 + 5, 5)
     assert process.fetches(notices, cursor) == 0
 
 
@@ -242,7 +242,7 @@ def test_p4_what_is_known_of_a_flushed_server_is_not_handed_out(process: Process
 
     assert isinstance(process.ask(notices, cursor), CursorExpired)
     assert ids(process.read(notices, fresh)) == [3]
-    assert ids(process.read(notices, fresh)) == [3]
+    assert process.fetches(notices, fresh) == 0
 
 
 def test_diff_of_an_earlier_epoch_is_told_from_one_of_the_same_moment(process: Process, notices: Feed) -> None:

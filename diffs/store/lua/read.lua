@@ -77,7 +77,7 @@ if not reason then
   local known = tonumber(ARGV[10])
   if known then
     local last = tonumber(ARGV[11])
-    -- Counted, because what a caller knows may be gone where nobody could tell, as after a failover.
+    -- What the caller knows are diffs of this feed: if there are as many, there are no others.
     if last <= clock and call('ZCOUNT', KEYS[2], above + 1, last) == known then
       above, from = last, last
       limit = limit - known

@@ -1,6 +1,6 @@
 """Write the table, the chart and the documents' figures from a saved result.
 
-    python benchmarks/render.py benchmarks/results/result.json
+python benchmarks/render.py benchmarks/results/result.json
 """
 
 from __future__ import annotations

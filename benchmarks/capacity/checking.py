@@ -71,8 +71,7 @@ def check(server: RedisServer, figures: Figures, load: Load, *, clients: int, se
     # What the clients really asked, as a slow machine may not let them ask everything.
     counts = [sum(each) for each in zip(*answered, strict=True)]
     asked = [
-        stream._replace(rate=count / took)
-        for stream, count in zip(paper.streams(figures, load), counts, strict=True)
+        stream._replace(rate=count / took) for stream, count in zip(paper.streams(figures, load), counts, strict=True)
     ]
     return Checked(sum(counts) / took, paper.busy(asked, figures.waking / 1e6), spent / took)
 

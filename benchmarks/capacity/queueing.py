@@ -30,9 +30,7 @@ class Outcome:
     """The share of the time in which the server's core is busy."""
 
 
-def simulate(
-    figures: Figures, load: Load, *, seconds: float, seed: int = 1, spread: float | None = None
-) -> Outcome:
+def simulate(figures: Figures, load: Load, *, seconds: float, seed: int = 1, spread: float | None = None) -> Outcome:
     """Let writers and pollers come to a server that serves one after the other.
 
     Args:

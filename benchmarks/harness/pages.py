@@ -73,9 +73,7 @@ def conditions(result: dict[str, Any]) -> str:
 
 
 def _joined(*parts: str | table.Table) -> str:
-    return "\n\n".join(
-        textwrap.fill(part, WIDTH) if isinstance(part, str) else table.as_rst(part) for part in parts
-    )
+    return "\n\n".join(textwrap.fill(part, WIDTH) if isinstance(part, str) else table.as_rst(part) for part in parts)
 
 
 def replace_block(path: Path, text: str) -> None:

@@ -72,9 +72,7 @@ class Servers:
         for (listpack_value, apart), server in self._redis.items():
             sections = {
                 section: {
-                    name: value
-                    for name, value in server.client.info(section).items()
-                    if not name.startswith(NOT_TOLD)
+                    name: value for name, value in server.client.info(section).items() if not name.startswith(NOT_TOLD)
                 }
                 for section in ("server", "memory", "commandstats")
             }

@@ -25,9 +25,7 @@ class WorkerError(Exception):
 class Worker:
     """A process that runs operations and replies by JSON lines; ends with the context."""
 
-    def __init__(
-        self, name: str, command: Sequence[str | Path], folder: Path, environment: Mapping[str, str]
-    ) -> None:
+    def __init__(self, name: str, command: Sequence[str | Path], folder: Path, environment: Mapping[str, str]) -> None:
         """Start it.
 
         Args:

@@ -102,9 +102,7 @@ def _field(run: Run, database: str) -> Iterator[Row]:
         contenders = (PLAIN, PLAIN_OF_ORIGINAL, *PEERS)
         # Environments first: two threads must not make the same one.
         why = {peer: _reason_not_to_start(database, peer) for peer in contenders}
-        starting = {
-            peer: threads.submit(_start, run, database, peer) for peer in contenders if not why[peer]
-        }
+        starting = {peer: threads.submit(_start, run, database, peer) for peer in contenders if not why[peer]}
         workers = {peer: stack.enter_context(future.result()) for peer, future in starting.items()}
         measured = _measured(run, workers)
     for peer in PEERS:

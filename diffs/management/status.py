@@ -199,8 +199,7 @@ def _server_findings(server: Server, *, is_fake: bool) -> Iterator[Finding]:
     if server.compact_limit is not None and server.compact_limit < COMPACT_LIMIT:
         yield Finding(
             "compact",
-            f"zset-max-listpack-value is {server.compact_limit}: a feed with a longer diff takes much more "
-            "memory.",
+            f"zset-max-listpack-value is {server.compact_limit}: a feed with a longer diff takes much more memory.",
             "Set zset-max-listpack-value 256 (zset-max-ziplist-value before Redis 7).",
         )
 

@@ -100,7 +100,7 @@ def _connections(run: Run) -> Iterator[Row]:
         ):
             samples = run.interleave(
                 {name: partial(worker.ask, operation, count=CALLS, **arguments) for name, worker in workers.items()},
-                run.rounds(10, 40),
+                run.rounds(5, 40),
             )
             for name in workers:
                 yield run.row("S1", f"time of {what}", name, samples.figure(name), unit="µs")

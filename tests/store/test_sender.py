@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -146,6 +145,7 @@ def test_transaction_is_never_torn_apart_and_batches_are_bounded(
     made = make(notes)
     for transaction in (b"a b c d e f", b"a b", b"c d", b"e f", b"g", b"h i j k l m n", b"o", b"p"):
         put(made, *transaction.split())
+    wait_for(lambda: made._threshold == sender.BATCH_DIFFS)
     monkeypatch.setattr(sender, "BATCH_DIFFS", 5)
     assert made.drain()
     assert [b" ".join(members) for members, _ in notes.writes] == [
@@ -499,16 +499,24 @@ def test_draining_gives_up_when_its_time_is_over(stuck: Sender, notes: Notes) ->
 def test_draining_stops_between_batches_when_its_time_is_over(
     make: Make, notes: Notes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ticks = itertools.count()
     made = make(notes)
     put(made, *letters(2))
     put(made, b"2")
     put(made, b"3")
+    # Or the thread, which begins late, might find a full batch.
+    wait_for(lambda: made._threshold == sender.BATCH_DIFFS)
+    write = notes.write
+
+    def slowly(sent: Sequence[Entry], floors: Floors | None) -> None:
+        write(sent, floors)
+        later = time.monotonic() + LONG
+        patch.setattr(time, "monotonic", lambda: later)
+
     with monkeypatch.context() as patch:
-        patch.setattr(sender, "BATCH_DIFFS", 1)
-        patch.setattr(time, "monotonic", lambda: float(next(ticks)))
-        assert made.drain(2.5) is False
-    assert notes.members == [b"0", b"1", b"2"]
+        patch.setattr(sender, "BATCH_DIFFS", 2)
+        patch.setattr(notes, "write", slowly)
+        assert made.drain() is False
+    assert notes.members == [b"0", b"1"]
     assert made.drain()
     assert notes.members == letters(4)
 

@@ -39,7 +39,7 @@ def measure(run: Run) -> Iterator[Row]:
     """Append and poll at different sizes, in turns."""
     most = 100_000 if run.quick else 1_000_000
     # Several of the smallest, which would else become another kind of set during a round.
-    sizes = (Size(100, 100, "100"), Size(1, 10_000, "10,000"), Size(1, most, f"{most:,}"))
+    sizes = (Size(10, 100, "100"), Size(1, 10_000, "10,000"), Size(1, most, f"{most:,}"))
     yield from _family(run, Family("diffs in the feed", sizes, 10))
     yield from _family(run, Family("feeds", (Size(1000, 1, "1,000"), Size(most, 1, f"{most:,}")), 1))
     yield from _connections(run)

@@ -13,6 +13,7 @@ from typing import Any
 
 from benchmarks.harness.row import Row
 from benchmarks.harness.runs import Run
+from benchmarks.harness.servers import pin
 from benchmarks.harness.workers import Worker
 
 GOALS = ("P1",)
@@ -48,8 +49,9 @@ def _compare(run: Run, where: str, *, apart: bool) -> Iterator[Row]:
         yield run.row("P1", what, where, ratio, limit=FASTER if apart else None, at_least=True, samples=samples)
         if not apart:
             return
-        # It loads what it needs.
+        # It loads what it needs, and then waits for the server, and not for the caller's core.
         _pings(pinging, lambda: None)
+        pin(pinging.pid, run.other_cpu)
         for name, contender, limit in (("prune", batches, LONGEST_MS), ("prune_one_by_one", single, None)):
             took: list[float] = []
             for _ in range(run.rounds(3, 3)):

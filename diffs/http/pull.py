@@ -69,6 +69,16 @@ class Grant(NamedTuple):
         may_see = self.reader.may_see_deletion if rendered.is_deletion else self.reader.may_pull
         return self.by_token or may_see(registration, rendered.row.pk)
 
+    def shows(self, rendered: Rendered) -> Part | None:
+        """What the reader gets of a diff in this feed; ``None``: nothing."""
+        if rendered.is_plain:
+            return rendered.part
+        if not self.sees(rendered):
+            return None
+        if rendered.part_with_actor is not None and self.sees_actor(rendered.row):
+            return rendered.part_with_actor
+        return rendered.part
+
     def sees_actor(self, row: Row) -> bool:
         """Whether the reader is shown who made a change of an object whose diffs it may see."""
         if settings.public_actors:
@@ -226,13 +236,7 @@ def _visible(grant: Grant, page: Found) -> list[Part]:
     plain = [one.part for one in page.rendered if one is not None and one.is_plain]
     if len(plain) == len(page.rendered):
         return plain
-    return [_part(one, grant) for one in page.rendered if one is not None and grant.sees(one)]
-
-
-def _part(rendered: Rendered, grant: Grant) -> Part:
-    if rendered.part_with_actor is not None and grant.sees_actor(rendered.row):
-        return rendered.part_with_actor
-    return rendered.part
+    return [shown for one in page.rendered if one is not None and (shown := grant.shows(one)) is not None]
 
 
 def _folded(grant: Grant, page: Found, form: Form) -> list[Part]:

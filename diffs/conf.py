@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import difflib
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from django.conf import settings as django_settings
@@ -45,10 +46,30 @@ def is_age(value: Any) -> bool:
     return _is_number(value.total_seconds() if isinstance(value, dt.timedelta) else value)
 
 
+def seconds(age: float | dt.timedelta) -> float:
+    """Seconds of a number of seconds or a ``timedelta``."""
+    return age.total_seconds() if isinstance(age, dt.timedelta) else float(age)
+
+
 def microseconds(age: float | dt.timedelta) -> int:
     """Whole microseconds of a number of seconds or a ``timedelta``."""
-    seconds = age.total_seconds() if isinstance(age, dt.timedelta) else age
-    return max(1, round(seconds * 1_000_000))
+    return max(1, round(seconds(age) * 1_000_000))
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**9
+
+
+def _is_hosts(value: Any) -> bool:
+    return value is None or (_is_texts(value) and bool(value) and all(value))
+
+
+def _is_origins(value: Any) -> bool:
+    return _is_texts(value) and (list(value) == ["*"] or all(map(_ORIGIN.fullmatch, value)))
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(text, str) for text in value)
 
 
 def _is_prefix(value: Any) -> bool:
@@ -62,6 +83,9 @@ def _is_redis(value: Any) -> bool:
 def _is_bool(value: Any) -> bool:
     return isinstance(value, bool)
 
+
+# As browsers write it in the header of that name: nothing else would ever be equal.
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 
 _AGE = "a positive number of seconds, or a timedelta"
 _KEYS = {
@@ -77,6 +101,12 @@ _KEYS = {
     "max_feeds": _Key(50, "a positive whole number", _is_count),
     "token_age": _Key(86_400, _AGE, is_age, microseconds),
     "public_actors": _Key(False, "True or False", _is_bool),
+    "max_wait": _Key(60, "a whole number of seconds, or 0", _is_whole),
+    "stream_age": _Key(600, _AGE, is_age, seconds),
+    "heartbeat": _Key(15, _AGE, is_age, seconds),
+    "max_listeners": _Key(20_000, "a positive whole number", _is_count),
+    "allowed_hosts": _Key(None, "None, or a list of host names as in ALLOWED_HOSTS", _is_hosts),
+    "cors_origins": _Key([], "a list of origins such as 'https://app.example.com', or ['*']", _is_origins, frozenset),
 }
 
 
@@ -151,6 +181,38 @@ class Settings:
         """Whether public feeds and feed tokens show who made a change."""
         return bool(self._get("public_actors"))
 
+    @property
+    def max_wait(self) -> int:
+        """The longest that a client may wait for news, in seconds."""
+        return int(self._get("max_wait"))
+
+    @property
+    def stream_age(self) -> float:
+        """After how long an event stream ends, so that permissions are checked again; in seconds."""
+        return float(self._get("stream_age"))
+
+    @property
+    def heartbeat(self) -> float:
+        """How often an event stream without news says that it is there, in seconds."""
+        return float(self._get("heartbeat"))
+
+    @property
+    def max_listeners(self) -> int:
+        """How many requests of one process may wait or stream at a time."""
+        return int(self._get("max_listeners"))
+
+    @property
+    def allowed_hosts(self) -> Sequence[str] | None:
+        """The hosts that the ASGI application serves; ``None``: those of Django's ``ALLOWED_HOSTS``."""
+        hosts: Sequence[str] | None = self._get("allowed_hosts")
+        return hosts
+
+    @property
+    def cors_origins(self) -> frozenset[str]:
+        """The origins whose pages may read what the ASGI application answers; ``"*"`` alone: all."""
+        origins: frozenset[str] = self._get("cors_origins")
+        return origins
+
     def __init__(self) -> None:
         self._checked: dict[str, tuple[Any, Any]] = {}
         """By key the value that was there last and what it was converted to: every save asks."""
@@ -164,7 +226,7 @@ class Settings:
         if not key.is_valid(value):
             raise ConfigurationError(f"{NAME}[{name!r}] takes {key.takes}.")
         converted = key.convert(value)
-        if not isinstance(value, Mapping):  # which can change in place
+        if not isinstance(value, Mapping | list):  # which can change in place
             self._checked[name] = value, converted
         return converted
 

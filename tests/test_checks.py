@@ -27,15 +27,21 @@ from diffs.testing import registered
 
 AGE_HINT = "It takes a positive number of seconds, or a timedelta."
 KNOWN = [
+    "allowed_hosts",
+    "cors_origins",
     "flush",
+    "heartbeat",
     "max_bulk_diffs",
     "max_element_age",
     "max_feeds",
+    "max_listeners",
     "max_page_size",
+    "max_wait",
     "page_size",
     "prefix",
     "public_actors",
     "redis",
+    "stream_age",
     "test_mode",
     "token_age",
     "use_transactions",

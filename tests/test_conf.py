@@ -15,6 +15,8 @@ from diffs.errors import ConfigurationError
 AGE = "a positive number of seconds, or a timedelta"
 COUNT = "a positive whole number"
 SWITCH = "True or False"
+HOSTS = "None, or a list of host names as in ALLOWED_HOSTS"
+ORIGINS = "a list of origins such as 'https://app.example.com', or ['*']"
 TAKES = {
     "redis": "a dict: host, port, db, url, embedded or any other argument of redis.Redis",
     "max_element_age": AGE,
@@ -28,6 +30,12 @@ TAKES = {
     "max_feeds": COUNT,
     "token_age": AGE,
     "public_actors": SWITCH,
+    "max_wait": "a whole number of seconds, or 0",
+    "stream_age": AGE,
+    "heartbeat": AGE,
+    "max_listeners": COUNT,
+    "allowed_hosts": HOSTS,
+    "cors_origins": ORIGINS,
 }
 DEFAULTS = {
     "redis": {},
@@ -42,13 +50,19 @@ DEFAULTS = {
     "max_feeds": 50,
     "token_age": 86_400_000_000,
     "public_actors": False,
+    "max_wait": 60,
+    "stream_age": 600.0,
+    "heartbeat": 15.0,
+    "max_listeners": 20_000,
+    "allowed_hosts": None,
+    "cors_origins": frozenset(),
 }
 MINUTE = dt.timedelta(minutes=1)
 WRONG = [
     *[("redis", value) for value in ("redis://localhost", None, ["host"], {1: "host"}, {("host",)})],
     *[
         (name, value)
-        for name in ("max_element_age", "token_age")
+        for name in ("max_element_age", "token_age", "stream_age", "heartbeat")
         for value in (0, -1, -0.5, True, "3600", None, 1_000_000_000, float("inf"), float("nan"), MINUTE * 0, -MINUTE)
     ],
     *[
@@ -60,8 +74,27 @@ WRONG = [
     *[("prefix", value) for value in ("", "a{b", "a}b", b"diffs", None, 7)],
     *[
         (name, value)
-        for name in ("max_bulk_diffs", "page_size", "max_page_size", "max_feeds")
+        for name in ("max_bulk_diffs", "page_size", "max_page_size", "max_feeds", "max_listeners")
         for value in (0, -1, True, 1.5, "10", None)
+    ],
+    *[("max_wait", value) for value in (-1, True, 1.5, "10", None, MINUTE, 1_000_000_000)],
+    *[("allowed_hosts", value) for value in ([], "example.com", {"example.com"}, [None], [""], False)],
+    *[
+        ("cors_origins", value)
+        for value in (
+            None,
+            "https://example.com",
+            {"https://example.com"},
+            [None],
+            ["example.com"],
+            ["https://example.com/"],
+            ["https://Example.com"],
+            ["https://example.com:port"],
+            ["https://example.com\n"],
+            ["null"],
+            ["*", "https://example.com"],
+            ["https://*.example.com"],
+        )
     ],
 ]
 RIGHT = [
@@ -83,6 +116,20 @@ RIGHT = [
     ("max_page_size", 50, 50),
     ("max_feeds", 3, 3),
     ("public_actors", True, True),
+    ("max_wait", 0, 0),
+    ("max_wait", 25, 25),
+    ("stream_age", MINUTE, 60.0),
+    ("stream_age", 90, 90.0),
+    ("heartbeat", 0.5, 0.5),
+    ("max_listeners", 1, 1),
+    ("allowed_hosts", None, None),
+    ("allowed_hosts", ["example.com", ".example.org", "*"], ["example.com", ".example.org", "*"]),
+    ("cors_origins", ["*"], frozenset(["*"])),
+    (
+        "cors_origins",
+        ("https://example.com", "http://localhost:5173", "http://[::1]:80", "capacitor://localhost"),
+        frozenset(["https://example.com", "http://localhost:5173", "http://[::1]:80", "capacitor://localhost"]),
+    ),
 ]
 
 
@@ -149,6 +196,14 @@ def test_what_is_handed_out_is_not_the_project_s_own_dict() -> None:
         settings.redis["db"] = 7
         assert settings.redis == {"host": "cache"}
     assert raw == {"host": "cache"}
+
+
+def test_list_that_is_changed_in_place_is_seen() -> None:
+    origins = ["https://example.com"]
+    with only(cors_origins=origins):
+        assert settings.cors_origins == {"https://example.com"}
+        origins[:] = ["https://example.org"]
+        assert settings.cors_origins == {"https://example.org"}
 
 
 def test_unknown_key_gets_the_nearest_known_one() -> None:

@@ -20,6 +20,8 @@ GOALS = ("peers",)
 DJANGO = "5.2"
 STARTED_AT_ONCE = 2
 ROWS = 100
+# A contender that sends in the background does most of its work after the end of a short turn.
+ROWS_IN_BACKGROUND = 1000
 LOADED = 5000
 
 
@@ -35,8 +37,8 @@ class Peer:
     """What pip installs; empty: nothing besides Django."""
     apps: Sequence[str] = ()
     diffs: Mapping[str, Any] = field(default_factory=dict)
-    redis_apart: bool = False
-    """It works on while Redis does."""
+    background: bool = False
+    """It works on while Redis does, and takes longer turns for that to be seen."""
     databases: Sequence[str] = DATABASES
     evalsha: bool = False
     """It appends by hand after each save."""
@@ -45,8 +47,21 @@ class Peer:
     keeps: bool = True
     """It keeps what changed, which is verified."""
 
+    @property
+    def rows(self) -> int:
+        """How many it writes in a turn."""
+        return ROWS_IN_BACKGROUND if self.background else ROWS
+
+    @property
+    def base(self) -> Peer:
+        """The plain contender that it is compared with."""
+        return PLAIN_OF_ORIGINAL if self.original else PLAIN_OF_BACKGROUND if self.background else PLAIN
+
 
 PLAIN = Peer(name="plain", contender="plain", keeps=False)
+PLAIN_OF_BACKGROUND = Peer(
+    name=f"plain, turns of {ROWS_IN_BACKGROUND:,}", contender="plain", background=True, keeps=False
+)
 PLAIN_OF_ORIGINAL = Peer(name="plain, Django 2.2", contender="plain", original=True, keeps=False)
 PEERS = (
     Peer(name="django-dirtyfields alone", contender="dirtyfields", package="django-dirtyfields", keeps=False),
@@ -80,7 +95,7 @@ PEERS = (
         contender="registered",
         apps=["diffs"],
         diffs={"flush": "background"},
-        redis_apart=True,
+        background=True,
     ),
 )
 PACKAGES = tuple(peer.package for peer in PEERS if peer.package)
@@ -99,7 +114,7 @@ def measure(run: Run) -> Iterator[Row]:
 
 def _field(run: Run, database: str) -> Iterator[Row]:
     with ExitStack() as stack, ThreadPoolExecutor(STARTED_AT_ONCE) as threads:
-        contenders = (PLAIN, PLAIN_OF_ORIGINAL, *PEERS)
+        contenders = (PLAIN, PLAIN_OF_BACKGROUND, PLAIN_OF_ORIGINAL, *PEERS)
         # Environments first: two threads must not make the same one.
         why = {peer: _reason_not_to_start(database, peer) for peer in contenders}
         starting = {peer: threads.submit(_start, run, database, peer) for peer in contenders if not why[peer]}
@@ -109,7 +124,7 @@ def _field(run: Run, database: str) -> Iterator[Row]:
         if why[peer]:
             yield run.row("peers", peer.name, database, note=f"not measured: {why[peer]}", peer=peer.name)
     for peer in workers:
-        base = PLAIN_OF_ORIGINAL if peer.original else PLAIN
+        base = peer.base
         where = f"Django {'2.2' if peer.original else DJANGO}, {database}"
         for operation, samples in measured.items():
             if peer is base:
@@ -149,7 +164,7 @@ def _start(run: Run, database: str, peer: Peer) -> Worker:
         database=database,
         apps=peer.apps,
         diffs=peer.diffs,
-        redis_apart=peer.redis_apart,
+        redis_apart=peer.background,
         environment=_environment(peer),
         packages=PACKAGES,
     )
@@ -163,11 +178,11 @@ def _measured(run: Run, workers: Mapping[Peer, Worker]) -> dict[str, Samples]:
     turns = {f"load {LOADED}": _turns(workers, "loading.load", model="Item", rows=LOADED)}
     measured = {name: run.interleave(each, rounds) for name, each in turns.items()}
     before = {peer: worker.ask("saving.recorded")["count"] for peer, worker in workers.items() if peer.keeps}
-    for worker in workers.values():
-        worker.ask("saving.prepare", model="Item", rows=ROWS, fill=False)
+    for peer, worker in workers.items():
+        worker.ask("saving.prepare", model="Item", rows=peer.rows, fill=False)
     turns = {
         "create": {
-            peer.name: partial(worker.ask, "saving.create", model="Item", rows=ROWS, evalsha=peer.evalsha)
+            peer.name: partial(worker.ask, "saving.create", model="Item", rows=peer.rows, evalsha=peer.evalsha)
             for peer, worker in workers.items()
         },
         "update": {
@@ -177,7 +192,7 @@ def _measured(run: Run, workers: Mapping[Peer, Worker]) -> dict[str, Samples]:
     measured = {**{name: run.interleave(each, rounds) for name, each in turns.items()}, **measured}
     # One that has quietly recorded nothing would look fast. There was one more round, to warm up.
     for peer, count in before.items():
-        workers[peer].ask("saving.wait_for", count=count + len(turns) * (rounds + 1) * ROWS)
+        workers[peer].ask("saving.wait_for", count=count + len(turns) * (rounds + 1) * peer.rows)
     return measured
 
 

@@ -51,7 +51,7 @@ def _compare(run: Run, where: str, *, apart: bool) -> Iterator[Row]:
             return
         # It loads what it needs, and then waits for the server, and not for the caller's core.
         _pings(pinging, lambda: None)
-        pin(pinging.pid, run.other_cpu)
+        pin(pinging.pid, run.server_cpu)
         for name, contender, limit in (("prune", batches, LONGEST_MS), ("prune_one_by_one", single, None)):
             took: list[float] = []
             for _ in range(run.rounds(3, 3)):

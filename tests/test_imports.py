@@ -17,7 +17,7 @@ PACKAGE = Path(diffs.__file__).parent
 # From the ground up: what stands in a line may import what stands in it and above it in this list.
 FLOORS = (
     {"errors"},
-    {"diff", "cursor", "keys", "codec", "collapse"},
+    {"diff", "cursor", "keys", "codec", "collapse", "quoting"},
     {"conf"},
     {"pks", "typing"},
     {"store"},

@@ -11,9 +11,10 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from diffs.errors import StoreUnavailable
+from diffs.quoting import quote
 from diffs.store import FeedRef, Read, get_store
 
-from .addresses import name_feed, quote
+from .addresses import name_feed
 from .permissions import PUBLIC
 from .tokens import Age, make_token
 

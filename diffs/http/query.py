@@ -15,10 +15,11 @@ from diffs.conf import settings
 from diffs.cursor import Cursor
 from diffs.errors import CursorError
 from diffs.keys import parse_feed
+from diffs.quoting import unquote
 from diffs.registration import Registration, find_label
 from diffs.store import Read
 
-from .addresses import Target, find_target, unquote
+from .addresses import Target, find_target
 from .documents import Form
 from .problems import Problem
 from .protocol import COLLAPSE, DIGITS, FEED, LIMIT, MAX_PARAMETERS, MAX_QUERY, NOW, SINCE, SNAPSHOT, TOKEN

@@ -13,8 +13,8 @@ from django.test import Client
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diffs.http.addresses import quote, unquote
 from diffs.http.client import feed_address
+from diffs.quoting import quote, unquote
 from tests.testapp.models import Country, Seat, Token
 
 from .feeds import Feed

@@ -116,6 +116,11 @@ def unavailable(error: StoreUnavailable) -> Problem:
     return Problem(503, "The diffs can't be read just now: try again.", (("Retry-After", str(seconds)),))
 
 
+def expired(error: CursorExpired) -> Problem:
+    """What is answered to a cursor that is refused."""
+    return Problem(410, _EXPIRED, reason=error.reason, cursor=error.cursor)
+
+
 def authorise(query: Query, reader: Reader) -> list[Grant]:
     """Find out whether a reader may pull the feeds.
 
@@ -203,7 +208,7 @@ def _feed_part(query: Query, grant: Grant, page: Found | CursorExpired, form: Fo
         Problem: see `answer`.
     """
     if isinstance(page, CursorExpired):
-        raise Problem(410, _EXPIRED, reason=page.reason, cursor=page.cursor)
+        raise expired(page)
     if not (page.rendered or page.more or before or query.snapshot):
         return _nothing_new(form, page.cursor)
     after = [("snapshot", form.value(object_document(grant.target)))] if query.snapshot else []

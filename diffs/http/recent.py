@@ -97,6 +97,28 @@ class Recent:
             for request, own, stretch, page in zip(requests, owns, known, pages, strict=True)
         ]
 
+    def add(self, feed_name: FeedName, own: Row | None, form: Form, page: Page) -> list[Rendered | None]:
+        """Take in a page that isn't empty, read without gap behind its start, and render what wasn't yet.
+
+        Args:
+            feed_name: whose page it is.
+            own: the object that the feed is named after; ``None`` for a model feed.
+            form: how diffs are rendered.
+            page: what was read.
+        """
+        name = (feed_name, form.media_type)
+        with self._lock:
+            feed = self._feeds.setdefault(name, _Feed(feed_name, form))
+            self._feeds.move_to_end(name)
+        rendered = feed.put(page, own)
+        counts = feed.trim(self._max_entries // LARGEST_SHARE, self._max_bytes // LARGEST_SHARE)
+        with self._lock:
+            if self._feeds.get(name) is feed:
+                self._count(feed, counts)
+                while self._entries > self._max_entries or self.size > self._max_bytes:
+                    self._count(self._feeds.popitem(last=False)[1], (0, 0))
+        return rendered
+
     def clear(self) -> None:
         """Forget everything."""
         with self._lock:
@@ -125,22 +147,8 @@ class Recent:
         if known is not None and page.start == known.last:
             rendered = known.rendered
         if page.stored:
-            rendered = rendered + self._add(request.feed.name, own, form, page)
+            rendered = rendered + self.add(request.feed.name, own, form, page)
         return Found(rendered, page.cursor, page.more)
-
-    def _add(self, feed_name: FeedName, own: Row | None, form: Form, page: Page) -> _Shown:
-        name = (feed_name, form.media_type)
-        with self._lock:
-            feed = self._feeds.setdefault(name, _Feed(feed_name, form))
-            self._feeds.move_to_end(name)
-        rendered = feed.put(page, own)
-        counts = feed.trim(self._max_entries // LARGEST_SHARE, self._max_bytes // LARGEST_SHARE)
-        with self._lock:
-            if self._feeds.get(name) is feed:
-                self._count(feed, counts)
-                while self._entries > self._max_entries or self.size > self._max_bytes:
-                    self._count(self._feeds.popitem(last=False)[1], (0, 0))
-        return rendered
 
     def _count(self, feed: _Feed, counts: tuple[int, int]) -> None:
         self._entries += counts[0] - feed.counted[0]

@@ -18,6 +18,8 @@ from diffs.http.documents import Form
 from diffs.http.recent import Found, recent
 from diffs.store import Read, get_store
 
+from .loops import PerLoop
+
 TOGETHER = 500
 """The most feeds that one trip reads, unless one request names more."""
 
@@ -111,3 +113,6 @@ def _trip(batch: Sequence[_Waiting]) -> list[_Pages]:
         for caller in callers:
             pages[id(caller)] = [next(found) for _ in caller.requests]
     return [pages[id(waiting)] for waiting in batch]
+
+
+gatherings = PerLoop(Gathering, Gathering.close)

@@ -1,0 +1,350 @@
+"""Who listens to what: one connection to Redis, and one reading of each diff, however many they are."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import math
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from diffs.conf import settings
+from diffs.errors import CursorExpired, StoreUnavailable
+from diffs.http.addresses import Target
+from diffs.http.documents import Form
+from diffs.http.problems import Problem
+from diffs.http.recent import Found, recent
+from diffs.http.render import Rendered
+from diffs.keys import FeedName
+from diffs.store import News, Page, Read, get_store
+
+from .gathering import TOGETHER, Gathering, gatherings
+from .loops import PerLoop
+from .tail import Listener, Place, Tail
+
+logger = logging.getLogger("diffs")
+
+READ_AGAIN = 3.0
+"""Seconds after which every feed that is listened to is read, news or not: a flushed server publishes nothing."""
+KEEP = 10.0
+"""Seconds that a feed is kept up with after the last listener has gone, and that diffs are kept at the least."""
+BEAT = 0.25
+"""Seconds between two looks at what is due."""
+PATIENCE = 2.0
+"""Seconds that Redis has for taking a subscription."""
+PAUSE = 0.5
+"""Seconds until feeds are read again that could not be."""
+
+_Answer = CursorExpired | tuple[Page, dict[Form, list[Rendered | None]]]
+
+
+class Hub:
+    """All that one event loop listens to.
+
+    Args:
+        gathering: how its clients' requests are read.
+    """
+
+    def __init__(self, gathering: Gathering) -> None:
+        self.gathering = gathering
+        self._tails: dict[FeedName, _Watched] = {}
+        self._channels: dict[str, set[_Watched]] = {}
+        self._rotation: deque[_Watched] = deque()
+        self._dirty: dict[_Watched, None] = {}
+        self._wake = asyncio.Event()
+        self._count = 0
+        self._is_deaf = False
+        self._mailbox = _Mailbox(self)
+        self._news = News(lambda: get_store().client, self._mailbox)
+        # One, so that channels are taken and given up in order.
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="diffs-channels")
+        self._tasks = [
+            asyncio.create_task(self._follow(), name="diffs-follow"),
+            asyncio.create_task(self._beat(), name="diffs-beat"),
+        ]
+
+    @contextlib.contextmanager
+    def admit(self) -> Iterator[None]:
+        """Count a listener as long as this lasts.
+
+        Raises:
+            Problem: 503, there are too many.
+        """
+        if self._count >= settings.max_listeners:
+            raise Problem(503, "Too many are listening here: try again.", (("Retry-After", "5"),))
+        self._count += 1
+        try:
+            yield
+        finally:
+            self._count -= 1
+
+    async def open(self, targets: Sequence[Target], form: Form) -> list[Place]:
+        """Begin to keep up with feeds: what is read from then on, and what the places tell, leave nothing between them.
+
+        Args:
+            targets: the feeds.
+            form: in which diffs are wanted.
+
+        Returns:
+            A place in each, still without a cursor.
+
+        Raises:
+            StoreUnavailable: Redis is away.
+        """
+        watched = [self._watch(target, form) for target in targets]
+        for one in watched:
+            # Others wait for it as well.
+            await asyncio.shield(one.opened)
+        return [Place(one.tail, form) for one in watched]
+
+    @contextlib.contextmanager
+    def listening(self, listener: Listener, places: Sequence[Place]) -> Iterator[None]:
+        """Wake a listener whenever one of its feeds has news."""
+        for place in places:
+            place.tail.listeners.add(listener)
+        try:
+            yield
+        finally:
+            for place in places:
+                place.tail.listeners.discard(listener)
+
+    def close(self) -> None:
+        """Let go of everything; also done when the event loop ends."""
+        for task in self._tasks:
+            task.cancel()
+
+    def release(self) -> None:
+        """Let go of what isn't the event loop's."""
+        self._mailbox.close()
+        self._news.close()
+        self._thread.shutdown(wait=False)
+
+    def heard(self, channel: str, position: int) -> None:
+        """Something was published."""
+        for watched in self._channels.get(channel, ()):
+            if watched.tail.position < position:
+                self._mark(watched)
+
+    def ready(self, channel: str) -> None:
+        """A channel can be heard from now on."""
+        self._is_deaf = False
+        for watched in self._channels.get(channel, ()):
+            if channel in watched.unheard:
+                watched.unheard.discard(channel)
+                if not watched.unheard:
+                    watched.subscribed.set()
+                    # What was published before wasn't heard.
+                    self._mark(watched)
+
+    def lost(self, *, is_refused: bool) -> None:
+        """No channel can be heard."""
+        self._is_deaf = is_refused
+        for watched in self._tails.values():
+            watched.unheard.update(watched.channels)
+            if is_refused:
+                watched.subscribed.set()
+            else:
+                watched.subscribed.clear()
+
+    def _watch(self, target: Target, form: Form) -> _Watched:
+        name = target.feed.name
+        watched = self._tails.get(name)
+        if watched is None:
+            keys = get_store().keys
+            watched = self._tails[name] = _Watched(target, (keys.feed(name), keys.meta(name.shard)))
+            self._rotation.append(watched)
+            for channel in watched.channels:
+                self._channels.setdefault(channel, set()).add(watched)
+            watched.opened = asyncio.create_task(self._open(watched, form))
+            # Whoever waits for it may have gone when it fails.
+            watched.opened.add_done_callback(lambda task: task.cancelled() or task.exception())
+        watched.idle_since = None
+        return watched
+
+    async def _open(self, watched: _Watched, form: Form) -> None:
+        tail = watched.tail
+        try:
+            get_store().check()
+            await self._call(self._news.subscribe, watched.channels)
+            if self._is_deaf:
+                watched.subscribed.set()
+            try:
+                await asyncio.wait_for(watched.subscribed.wait(), PATIENCE)
+            except asyncio.TimeoutError:
+                raise StoreUnavailable("Redis takes no subscription.") from None
+            (found,) = await self.gathering.read([Read(tail.feed, mode="cursor")], [tail.own], form)
+        except BaseException:
+            self._forget(watched)
+            raise
+        assert isinstance(found, Found)
+        tail.open(found.cursor)
+
+    def _forget(self, watched: _Watched) -> list[str]:
+        """Stop keeping up with a feed.
+
+        Returns:
+            The channels that nobody needs any more.
+        """
+        watched.is_forgotten = True
+        del self._tails[watched.tail.feed.name]
+        self._dirty.pop(watched, None)
+        for channel in watched.channels:
+            self._channels[channel].discard(watched)
+        unused = [channel for channel in watched.channels if not self._channels[channel]]
+        for channel in unused:
+            del self._channels[channel]
+        return unused
+
+    async def _call(self, function: Callable[[Sequence[str]], None], channels: Sequence[str]) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._thread, function, channels)
+
+    def _mark(self, watched: _Watched) -> None:
+        """Have a feed read."""
+        if watched.tail.cursor is not None:
+            self._dirty[watched] = None
+            self._wake.set()
+
+    async def _follow(self) -> None:
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                while self._dirty:
+                    batch = list(itertools.islice(self._dirty, TOGETHER))
+                    for watched in batch:
+                        # What is published while it is read makes it be read once more.
+                        del self._dirty[watched]
+                    await self._read(batch)
+        finally:
+            self._end()
+
+    async def _read(self, batch: Sequence[_Watched]) -> None:
+        requests = [(watched.tail, watched.tail.request(), watched.tail.forms) for watched in batch]
+        try:
+            answers = await self.gathering.run(lambda: _read_tails(requests))
+        except Exception as error:
+            if not isinstance(error, StoreUnavailable):
+                logger.exception("Feeds that are listened to could not be read; this is tried again.")
+            for watched in batch:
+                if not watched.is_forgotten:
+                    self._dirty[watched] = None
+            await asyncio.sleep(PAUSE)
+            return
+        for watched, answer in zip(batch, answers, strict=True):
+            if isinstance(answer, CursorExpired):
+                watched.tail.refuse(answer)
+                continue
+            watched.tail.take(*answer)
+            if answer[0].more:
+                self._mark(watched)
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(BEAT)
+            unused: list[str] = []
+            for _ in range(math.ceil(len(self._rotation) * BEAT / READ_AGAIN)):
+                watched = self._rotation.popleft()
+                if watched.is_forgotten:
+                    continue
+                if self._is_idle(watched):
+                    unused += self._forget(watched)
+                    continue
+                self._rotation.append(watched)
+                self._mark(watched)
+            if unused:
+                await self._call(self._news.unsubscribe, unused)
+            if not self._tails and not self._count:
+                self.close()
+
+    def _is_idle(self, watched: _Watched) -> bool:
+        """Whether nobody has listened for a while; looked at every few seconds, when old diffs are forgotten, too."""
+        now = asyncio.get_running_loop().time()
+        if now - watched.aged_at >= KEEP:
+            watched.aged_at = now
+            watched.tail.age()
+        if watched.tail.listeners or not watched.opened.done():
+            watched.idle_since = None
+        elif watched.idle_since is None:
+            watched.idle_since = now
+        return watched.idle_since is not None and now - watched.idle_since >= KEEP
+
+    def _end(self) -> None:
+        for watched in list(self._tails.values()):
+            watched.opened.cancel()
+        for task in self._tasks:
+            task.cancel()
+        self.release()
+        hubs.drop(self)
+
+
+class _Watched:
+    """A feed that somebody listens to, or did a moment ago."""
+
+    opened: asyncio.Task[None]
+    """Done when it is kept up with."""
+
+    def __init__(self, target: Target, channels: Sequence[str]) -> None:
+        self.tail = Tail(target)
+        self.channels = channels
+        self.unheard = set(channels)
+        self.subscribed = asyncio.Event()
+        self.idle_since: float | None = None
+        self.aged_at = asyncio.get_running_loop().time()
+        self.is_forgotten = False
+
+
+class _Mailbox:
+    """Takes what a thread hears to the event loop, many words at once."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._loop = asyncio.get_running_loop()
+        self._words: deque[Callable[[], None]] = deque()
+        self._is_rung = False
+        self._is_closed = False
+
+    def ready(self, channel: str) -> None:
+        self._put(lambda: self._hub.ready(channel))
+
+    def heard(self, channel: str, position: int) -> None:
+        self._put(lambda: self._hub.heard(channel, position))
+
+    def lost(self, *, is_refused: bool) -> None:
+        self._put(lambda: self._hub.lost(is_refused=is_refused))
+
+    def close(self) -> None:
+        """Take nothing any more."""
+        self._is_closed = True
+
+    def _put(self, word: Callable[[], None]) -> None:
+        self._words.append(word)
+        if not (self._is_rung or self._is_closed):
+            self._is_rung = True
+            # The loop may just have been closed.
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._open)
+
+    def _open(self) -> None:
+        # First, so that a word that comes while these are passed on rings again.
+        self._is_rung = False
+        while self._words and not self._is_closed:
+            self._words.popleft()()
+
+
+def _read_tails(requests: Sequence[tuple[Tail, Read, Sequence[Form]]]) -> list[_Answer]:
+    """Read where feeds end, and render what is new in all forms that are wanted."""
+    pages = get_store().read([request for _, request, _ in requests])
+    answers: list[_Answer] = []
+    for (tail, request, forms), page in zip(requests, pages, strict=True):
+        if isinstance(page, CursorExpired):
+            answers.append(page)
+        else:
+            shown = {form: recent.add(request.feed.name, tail.own, form, page) for form in forms if page.stored}
+            answers.append((page, shown))
+    return answers
+
+
+hubs = PerLoop(lambda: Hub(gatherings.get()), Hub.release)

@@ -1,0 +1,271 @@
+"""The event stream: diffs as they come, for as long as a client listens."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Sequence
+
+from diffs.conf import settings
+from diffs.cursor import Cursor, parse
+from diffs.errors import CursorExpired, StoreUnavailable
+from diffs.http.documents import AS_JSON
+from diffs.http.pull import expired
+from diffs.http.recent import Found
+from diffs.http.render import Rendered
+from diffs.http.visit import Send, Visit
+from diffs.store import Read
+
+from .frames import OPENING, diff_frame, identity_frame, named_frame, with_feed
+from .gathering import Gathering
+from .hub import hubs
+from .tail import Place
+
+logger = logging.getLogger("diffs")
+
+_Pages = Sequence[Found | CursorExpired]
+
+START = {
+    "type": "http.response.start",
+    "status": 200,
+    "headers": [
+        (b"content-type", b"text/event-stream"),
+        (b"cache-control", b"no-store"),
+        # What nginx heeds; others buffer nothing of this type.
+        (b"x-accel-buffering", b"no"),
+    ],
+}
+PAGE = 500
+"""Diffs that are read at once where there are many from before."""
+SPREAD = 0.1
+"""By which part a stream may end early, so that not all that began together end together."""
+
+
+async def stream(visit: Visit, send: Send) -> None:
+    """Send what is there, then what comes, until the client has gone or the stream is old.
+
+    Args:
+        visit: the request, whose feeds the reader may see.
+        send: of ASGI.
+
+    Raises:
+        Problem: there are too many streams; nothing was sent.
+        StoreUnavailable: Redis is away; nothing was sent.
+    """
+    hub = hubs.get()
+    with hub.admit():
+        places = await hub.open([grant.target for grant in visit.grants], AS_JSON)
+        listener = _Stream(visit, hub.gathering, places, send)
+        with hub.listening(listener, places):
+            pages = await listener.begin(visit.query.reads)
+            try:
+                await send(START)
+                await listener.run(pages, visit.gone)
+            except OSError:
+                # The client is gone, which some servers tell whoever sends.
+                return
+
+
+class _Stream:
+    """One client. One task at a time sends to it."""
+
+    __slots__ = (
+        "_age_at",
+        "_gathering",
+        "_grants",
+        "_has_ended",
+        "_is_beating",
+        "_is_live",
+        "_is_woken",
+        "_main",
+        "_names",
+        "_places",
+        "_rules",
+        "_send",
+        "_task",
+        "_timer",
+    )
+
+    def __init__(self, visit: Visit, gathering: Gathering, places: Sequence[Place], send: Send) -> None:
+        self._grants = visit.grants
+        self._rules = visit.rules
+        self._gathering = gathering
+        self._places = places
+        self._names = [str(grant.target.feed.name) for grant in visit.grants] if visit.query.several else None
+        self._send = send
+        self._age_at = _now() + settings.stream_age * (1 - SPREAD * random.random())
+        self._main = asyncio.current_task()
+        self._task: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_live = self._is_woken = self._is_beating = self._has_ended = False
+
+    async def begin(self, reads: Sequence[Read]) -> _Pages:
+        """Read a page of what there is already."""
+        for place, read in zip(self._places, reads, strict=True):
+            place.begin_reading()
+            if read.cursor is not None:
+                place.epoch, place.at = read.cursor
+        pages = await self._gathering.read(reads, [grant.target.own for grant in self._grants], AS_JSON)
+        for place, read, page in zip(self._places, reads, pages, strict=True):
+            if read.mode == "cursor" and isinstance(page, Found):
+                place.has_read(page.cursor)
+        return pages
+
+    async def run(self, pages: _Pages, gone: Callable[[], Awaitable[None]]) -> None:
+        """Send what was there and what comes, until the client has gone or the stream has ended."""
+        try:
+            await self._write([OPENING])
+            await self._catch_up(pages)
+            await self._write([identity_frame(self._identity())])
+            self._is_live = True
+            # Not all that began together are to beat together.
+            self._set_timer(random.random())
+            self.wake()
+            await gone()
+        except asyncio.CancelledError:
+            # Of its own making: see `_break_off`.
+            if not self._has_ended:
+                raise
+        finally:
+            self._has_ended = True
+            if self._timer is not None:
+                self._timer.cancel()
+            if self._task is not None:
+                self._task.cancel()
+
+    def wake(self) -> None:
+        """There are news, or something else to say."""
+        self._is_woken = True
+        if self._task is None and self._is_live and not self._has_ended:
+            self._task = asyncio.create_task(self._deliver())
+
+    async def _catch_up(self, pages: _Pages) -> None:
+        pending = list(range(len(self._places)))
+        while pending:
+            unread = []
+            for index, page in zip(pending, pages, strict=True):
+                place = self._places[index]
+                if isinstance(page, CursorExpired):
+                    place.has_read(parse(page.cursor))
+                    await self._write([self._reset(index, page)])
+                    continue
+                place.epoch = page.cursor.epoch
+                await self._write(await self._frames(index, [one for one in page.rendered if one is not None]))
+                place.has_read(page.cursor, more=page.more)
+                if page.more:
+                    unread.append(index)
+            pending = unread
+            if pending:
+                pages = await self._read_on(pending)
+
+    async def _read_on(self, pending: Sequence[int]) -> _Pages:
+        places = [self._places[index] for index in pending]
+        while True:
+            for place in places:
+                place.begin_reading()
+            reads = [Read(place.tail.feed, PAGE, Cursor(place.epoch, place.at)) for place in places]
+            try:
+                return await self._gathering.read(reads, [place.tail.own for place in places], AS_JSON)
+            except StoreUnavailable as error:
+                await asyncio.sleep(error.retry_after)
+                await self._write([identity_frame(self._identity())])
+
+    async def _deliver(self) -> None:
+        """Send what came, and what comes while that is sent."""
+        try:
+            while self._is_woken and not self._has_ended:
+                self._is_woken = False
+                await self._deliver_once()
+        except OSError:
+            self._has_ended = True
+        except Exception:
+            logger.exception("An event stream broke off.")
+            self._break_off()
+        finally:
+            self._task = None
+
+    async def _deliver_once(self) -> None:
+        frames: list[bytes] = []
+        is_behind = False
+        for index, place in enumerate(self._places):
+            if place.was_reset:
+                refusal = place.accept_reset()
+                frames.append(self._reset(index, refusal))
+            news = place.news
+            if news is None:
+                is_behind = True
+            elif news:
+                frames += await self._frames(index, news)
+        if is_behind or _now() >= self._age_at:
+            self._has_ended = True
+            frames.append(named_frame("resume", self._identity(), {"reason": "behind" if is_behind else "age"}))
+        elif self._is_beating:
+            frames.append(identity_frame(self._identity()))
+        self._is_beating = False
+        await self._write(frames)
+
+    async def _frames(self, index: int, news: Sequence[Rendered]) -> list[bytes]:
+        """Diffs as events; afterwards the client stands behind them."""
+        if not news:
+            return []
+        place, grant = self._places[index], self._grants[index]
+        known = place.memo.get(place.at) if self._names is None else None
+        if known is not None:
+            place.at, frame = known
+            return [frame]
+        is_plain = all(one.is_plain for one in news)
+        parts = [one.part for one in news] if is_plain else await self._rules.ask(lambda: list(map(grant.shows, news)))
+        before = place.at
+        frames = []
+        for one, part in zip(news, parts, strict=True):
+            place.at = one.stored.position
+            if part is None:
+                continue
+            if self._names is None:
+                frames.append(diff_frame(str(Cursor(place.epoch, place.at)), part.body))
+            else:
+                frames.append(diff_frame(self._identity(), with_feed(self._names[index], part.body)))
+        if is_plain and self._names is None and self._is_live:
+            place.memo[before] = place.at, b"".join(frames)
+        return frames
+
+    def _reset(self, index: int, refusal: CursorExpired) -> bytes:
+        problem = expired(refusal)
+        if self._names is not None:
+            problem = problem.of_feed(self._names[index])
+        return named_frame("reset", self._identity(), problem.document())
+
+    def _identity(self) -> str:
+        """From where the client can go on."""
+        return ",".join(str(place.cursor) if place.epoch else "" for place in self._places)
+
+    async def _write(self, frames: Sequence[bytes]) -> None:
+        if frames:
+            body = b"".join(frames)
+            await self._send({"type": "http.response.body", "body": body, "more_body": not self._has_ended})
+
+    def _set_timer(self, part: float = 1.0) -> None:
+        seconds = settings.heartbeat * part
+        if self._age_at > _now():
+            seconds = min(seconds, self._age_at - _now())
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._beat)
+
+    def _beat(self) -> None:
+        if self._task is not None and _now() >= self._age_at:
+            # Too old, and yet something is being sent: the client doesn't read.
+            self._break_off()
+            return
+        self._is_beating = True
+        self._set_timer()
+        self.wake()
+
+    def _break_off(self) -> None:
+        """End the stream in the middle."""
+        self._has_ended = True
+        if self._main is not None:
+            self._main.cancel()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

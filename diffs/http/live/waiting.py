@@ -1,0 +1,135 @@
+"""The long poll: the answer waits until there is something to say."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from diffs.cursor import Cursor
+from diffs.errors import CursorExpired
+from diffs.http.pull import Grant, answer
+from diffs.http.recent import Found
+from diffs.http.replies import Reply
+from diffs.http.visit import Visit
+from diffs.store import Read
+
+from .gathering import Gathering
+from .hub import hubs
+from .tail import Place
+
+_Pages = list[Found | CursorExpired]
+
+
+async def wait_for_news(visit: Visit) -> Reply | None:
+    """Answer a poll when there are news, or at the end of its wait.
+
+    Args:
+        visit: the request, whose feeds the reader may see.
+
+    Returns:
+        The answer; ``None`` where the client has gone.
+
+    Raises:
+        Problem: there are too many who wait, or the answer is one.
+        StoreUnavailable: Redis is away at the end of the wait.
+    """
+    hub = hubs.get()
+    with hub.admit():
+        places = await hub.open([grant.target for grant in visit.grants], visit.asked.form)
+        waiter = _Waiter(visit, hub.gathering, places)
+        with hub.listening(waiter, places):
+            pages = await waiter.wait()
+        if pages is None:
+            return None
+        reply = await visit.rules.ask(lambda: answer(visit.asked, visit.query, visit.grants, pages))
+        return Reply(reply.status, (*reply.headers, ("Preference-Applied", f"wait={visit.query.wait}")), reply.body)
+
+
+class _Waiter:
+    """One client whose answer waits."""
+
+    def __init__(self, visit: Visit, gathering: Gathering, places: Sequence[Place]) -> None:
+        self._visit = visit
+        self._gathering = gathering
+        self._places = places
+        self._reads = list(visit.query.reads)
+        self._woken = asyncio.get_running_loop().create_future()
+
+    def wake(self) -> None:
+        """There are news."""
+        if not self._woken.done():
+            self._woken.set_result(None)
+
+    async def wait(self) -> _Pages | None:
+        """Wait for what to answer.
+
+        Returns:
+            A page of each feed; ``None`` where the client has gone.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._visit.query.wait
+        pages = await self._read()
+        if await self._is_answer(pages):
+            return pages
+        gone = asyncio.create_task(self._visit.gone())
+        try:
+            while (left := deadline - loop.time()) > 0:
+                await asyncio.wait((gone, self._woken), timeout=left, return_when=asyncio.FIRST_COMPLETED)
+                if gone.done():
+                    return None
+                if not self._woken.done():
+                    break
+                self._woken = loop.create_future()
+                pages = self._news() or await self._read()
+                if await self._is_answer(pages):
+                    return pages
+        finally:
+            gone.cancel()
+        # What is said last is what Redis says now, as it is with any poll.
+        return await self._read()
+
+    async def _read(self) -> _Pages:
+        for place in self._places:
+            place.begin_reading()
+        owns = [place.tail.own for place in self._places]
+        pages = await self._gathering.read(self._reads, owns, self._visit.asked.form)
+        for place, page in zip(self._places, pages, strict=True):
+            if isinstance(page, Found):
+                place.has_read(page.cursor, more=page.more)
+        return pages
+
+    def _news(self) -> _Pages | None:
+        """What came, as far as this process has it; ``None``: it has to be read."""
+        pages: _Pages = []
+        for place, read in zip(self._places, self._reads, strict=True):
+            news = place.news
+            if news is None or place.was_reset or read.cursor is None:
+                return None
+            if news:
+                shown = news[: read.limit]
+                place.at = shown[-1].stored.position
+                pages.append(Found(list(shown), Cursor(place.epoch, place.at), len(news) > read.limit))
+            else:
+                pages.append(Found([], read.cursor, False))
+        return pages
+
+    async def _is_answer(self, pages: _Pages) -> bool:
+        """Whether that is worth an answer; if not, the next reading goes on behind it."""
+        if any(isinstance(page, CursorExpired) or page.more for page in pages):
+            return True
+        if await self._visit.rules.ask(lambda: _shows(self._visit.grants, pages)):
+            return True
+        for index, page in enumerate(pages):
+            if isinstance(page, Found):
+                self._reads[index] = Read(self._reads[index].feed, self._reads[index].limit, page.cursor)
+        return False
+
+
+def _shows(grants: Sequence[Grant], pages: _Pages) -> bool:
+    """Whether the reader sees anything of what is on some pages."""
+    return any(
+        one is not None and grant.shows(one) is not None
+        for grant, page in zip(grants, pages, strict=True)
+        if isinstance(page, Found)
+        for one in page.rendered
+    )

@@ -1,0 +1,157 @@
+"""What Redis publishes: that something was appended to a feed, or that floors were raised.
+
+News say only that there is something to read. Whoever hears nothing misses nothing that reading doesn't find.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+import redis
+from six import ensure_str
+
+from .outage import FIRST_PAUSE, LONGEST_PAUSE
+from .store import AWAY
+
+logger = logging.getLogger("diffs")
+
+SILENCE = 5.0
+"""Seconds without a word after which the server is asked whether it is there; twice as long, and it isn't."""
+
+
+class Ear(Protocol):
+    """Whoever is told; called in a thread, and must not keep it."""
+
+    def ready(self, channel: str) -> None:
+        """From now on nothing on a channel is missed; what came before wasn't heard."""
+
+    def heard(self, channel: str, position: int) -> None:
+        """A channel has news.
+
+        Args:
+            channel: a key of a feed, or of a shard's meta.
+            position: the highest timestamp that they are about, microseconds.
+        """
+
+    def lost(self, *, is_refused: bool) -> None:
+        """Nothing is heard until `ready` says so.
+
+        Args:
+            is_refused: whether the server lets nobody listen.
+        """
+
+
+class News:
+    """Listens to channels over one connection, by a thread of its own.
+
+    Args:
+        client: gives the client whose server publishes; asked anew for each connection.
+        ear: is told.
+    """
+
+    def __init__(self, client: Callable[[], redis.Redis], ear: Ear) -> None:
+        self._client = client
+        self._ear = ear
+        self._lock = threading.Lock()
+        self._wanted: set[str] = set()
+        self._thread: threading.Thread | None = None
+        self._closed = threading.Event()
+        self._pubsub: Any = None
+        self._pause = FIRST_PAUSE
+        self._was_refused = False
+
+    def subscribe(self, channels: Sequence[str]) -> None:
+        """Listen to more channels; `Ear.ready` tells when it is so.
+
+        Takes no longer than the server's timeout.
+        """
+        with self._lock:
+            self._wanted.update(channels)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._listen, name="diffs-news", daemon=True)
+                self._thread.start()
+            elif self._pubsub is not None:
+                self._tell(self._pubsub.subscribe, channels)
+
+    def unsubscribe(self, channels: Sequence[str]) -> None:
+        """Listen to fewer channels."""
+        with self._lock:
+            self._wanted.difference_update(channels)
+            if self._pubsub is not None:
+                self._tell(self._pubsub.unsubscribe, channels)
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._closed.set()
+        with self._lock:
+            if self._pubsub is not None and self._pubsub.connection is not None:
+                # Ends the thread's waiting.
+                self._pubsub.connection.disconnect()
+
+    @staticmethod
+    def _tell(command: Callable[..., Any], channels: Iterable[str]) -> None:
+        try:
+            command(*channels)
+        except AWAY:
+            # The connection is broken: who reads from it notices, and the next one is told all that is wanted.
+            return
+
+    def _listen(self) -> None:
+        while not self._closed.is_set():
+            is_refused = False
+            try:
+                self._hear()
+            except redis.exceptions.NoPermissionError:
+                is_refused = True
+                self._log_refusal()
+            except AWAY:
+                pass
+            except Exception:
+                if not self._closed.is_set():
+                    logger.exception("What Redis publishes isn't heard; this is tried again.")
+            self._ear.lost(is_refused=is_refused)
+            self._closed.wait(self._pause)
+            self._pause = min(2 * self._pause, LONGEST_PAUSE)
+
+    def _log_refusal(self) -> None:
+        self._pause = LONGEST_PAUSE
+        if not self._was_refused:
+            self._was_refused = True
+            logger.error(
+                "Redis lets its user subscribe to no channel: what is new is noticed only every few seconds. Allow "
+                "the channels that begin with the prefix: ACL SETUSER <user> &<prefix>:*"
+            )
+
+    def _hear(self) -> None:
+        pubsub: Any = self._client().pubsub()
+        try:
+            with self._lock:
+                if self._wanted:
+                    pubsub.subscribe(*self._wanted)
+                self._pubsub = pubsub
+            asked = False
+            while not self._closed.is_set():
+                message = pubsub.get_message(timeout=SILENCE)
+                if message is not None:
+                    asked = False
+                    self._pass_on(message)
+                elif asked:
+                    raise redis.TimeoutError("The server is silent.")
+                elif pubsub.subscribed:
+                    asked = True
+                    pubsub.ping()
+        finally:
+            with self._lock:
+                self._pubsub = None
+            pubsub.close()
+
+    def _pass_on(self, message: dict[str, Any]) -> None:
+        kind = message["type"]
+        if kind == "message":
+            self._ear.heard(ensure_str(message["channel"]), int(message["data"]))
+        elif kind == "subscribe":
+            self._pause = FIRST_PAUSE
+            self._ear.ready(ensure_str(message["channel"]))

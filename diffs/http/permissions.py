@@ -17,6 +17,9 @@ from diffs.registration import Registration
 PUBLIC = "public"
 AUTHENTICATED = "authenticated"
 
+MAX_ANSWERS = 10_000
+"""How many answers are remembered of one reader, who may stay for a while."""
+
 Rule = Callable[[Any, type[models.Model], Any], Any]
 
 
@@ -24,11 +27,17 @@ class Reader:
     """Whoever sent a request, and what the rules said of them so far.
 
     The user is looked up only where a rule needs it: a public feed costs no query.
+
+    Args:
+        get_request: gives the request; called wherever a question can't be answered from memory.
     """
 
-    def __init__(self, request: HttpRequest) -> None:
-        self._request = request
+    __slots__ = ("_answers", "_get_request", "_is_authenticated", "was_asked")
+
+    def __init__(self, get_request: Callable[[], HttpRequest]) -> None:
+        self._get_request = get_request
         self._answers: dict[tuple[str, str | None], bool | None] = {}
+        self._is_authenticated: bool | None = None
         self.was_asked = False
         """Whether any answer depended on who reads, so that the page is for this reader alone."""
 
@@ -36,8 +45,10 @@ class Reader:
     def is_authenticated(self) -> bool:
         """Whether somebody is logged in."""
         self.was_asked = True
-        user = getattr(self._request, "user", None)
-        return bool(user is not None and user.is_authenticated)
+        if self._is_authenticated is None:
+            user = getattr(self._get_request(), "user", None)
+            self._is_authenticated = bool(user is not None and user.is_authenticated)
+        return self._is_authenticated
 
     def may_pull(self, registration: Registration, pk: Any) -> bool:
         """Whether the rule of a model lets this reader see an object.
@@ -84,18 +95,23 @@ class Reader:
 
     def _answer(self, key: tuple[str, str | None], ask: Callable[[], bool | None]) -> bool | None:
         if key not in self._answers:
-            self._answers[key] = ask()
+            answer = ask()
+            if len(self._answers) >= MAX_ANSWERS:
+                self._answers.clear()
+            self._answers[key] = answer
         return self._answers[key]
 
     def _passes(self, registration: Registration, rule: str | None) -> bool:
+        # Asked in any case, as whoever needs the user once asks for this too.
+        is_authenticated = self.is_authenticated
         if rule == AUTHENTICATED:
-            return self.is_authenticated
-        user = getattr(self._request, "user", None)
+            return is_authenticated
+        user = getattr(self._get_request(), "user", None)
         return user is not None and bool(user.has_perm(rule or default_permission(registration.model)))
 
     def _ask(self, rule: Rule, model: type[models.Model], pk: Any) -> bool | None:
         try:
-            answer = rule(self._request, model, pk)
+            answer = rule(self._get_request(), model, pk)
             # A coroutine is true before it has said anything.
             return bool(async_to_sync(_wait_for)(answer) if inspect.isawaitable(answer) else answer)
         except PermissionDenied:

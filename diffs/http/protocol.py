@@ -7,6 +7,7 @@ import re
 JSON = "application/json"
 MSGPACK = "application/msgpack"
 PROBLEM = "application/problem+json"
+EVENT_STREAM = "text/event-stream"
 
 SINCE = "since"
 LIMIT = "limit"
@@ -14,6 +15,9 @@ FEED = "feed"
 TOKEN = "token"
 COLLAPSE = "collapse"
 SNAPSHOT = "snapshot"
+WAIT = "wait"
+LAST_EVENT_ID = "Last-Event-ID"
+PREFERENCE_APPLIED = "Preference-Applied"
 
 NOW = "now"
 """In the place of a cursor: from now on."""

@@ -22,11 +22,25 @@ from diffs.store import Read
 from .addresses import Target, find_target
 from .documents import Form
 from .problems import Problem
-from .protocol import COLLAPSE, DIGITS, FEED, LIMIT, MAX_PARAMETERS, MAX_QUERY, NOW, SINCE, SNAPSHOT, TOKEN
+from .protocol import (
+    COLLAPSE,
+    DIGITS,
+    FEED,
+    LAST_EVENT_ID,
+    LIMIT,
+    MAX_PARAMETERS,
+    MAX_QUERY,
+    NOW,
+    SINCE,
+    SNAPSHOT,
+    TOKEN,
+    WAIT,
+)
 from .tokens import PREFIX
 
 _MAX_REMEMBERED = 500
 """Characters; what is longer is read anew each time."""
+_SECONDS = re.compile(r'"?([0-9]{1,9})[0-9]*"?', re.ASCII)
 _BEARER = re.compile(r"bearer +(.*)", re.ASCII | re.IGNORECASE)
 
 
@@ -46,6 +60,12 @@ class Asked(NamedTuple):
     """The header of that name; empty without one."""
     form: Form
     """What the client prefers."""
+    prefer: str = ""
+    """The header of that name; empty without one."""
+    last_event_id: str = ""
+    """The header ``Last-Event-ID``; empty without one."""
+    stream: bool = False
+    """Whether an event stream is wanted, from whoever can give one."""
 
 
 class Query(NamedTuple):
@@ -63,6 +83,8 @@ class Query(NamedTuple):
     """Whether the object is wanted as it is now, instead of its diffs."""
     tokens: Sequence[str]
     """Feed tokens; not yet whether they are good."""
+    wait: int
+    """For how many seconds the client wants to wait for news; 0: not at all."""
 
 
 def parse(asked: Asked) -> Query:
@@ -74,12 +96,15 @@ def parse(asked: Asked) -> Query:
     model, pk, query = asked.model, asked.pk, asked.query
     # What other schemes and tokens hold isn't ours to keep.
     authorization = asked.authorization if PREFIX in asked.authorization else ""
+    wish = _wish(asked.prefer) if asked.prefer else 0
     if model is None or len(query) + len(pk or "") + len(authorization) > _MAX_REMEMBERED:
-        return _parse(model, pk, query, authorization)
-    return _remembered(model, pk, query, authorization, find_label(model))
+        return _parse(model, pk, query, authorization, wish)
+    return _remembered(model, pk, query, authorization, wish, find_label(model))
 
 
-def _parse(model: str | None, pk: str | None, query: str, authorization: str, _: Registration | None = None) -> Query:
+def _parse(
+    model: str | None, pk: str | None, query: str, authorization: str, wish: int, _: Registration | None = None
+) -> Query:
     if model is None:
         parameters = _parameters(query)
         wanted = _feeds(parameters)
@@ -93,6 +118,7 @@ def _parse(model: str | None, pk: str | None, query: str, authorization: str, _:
     if snapshot and (model is None or pk is None):
         raise _malformed(SNAPSHOT, "Only an object has a snapshot: ask for it under the object's own address.")
     limit = _limit(parameters)
+    wait = _wait(parameters, wish)
     return Query(
         targets=tuple(one.target for one in wanted),
         reads=tuple(
@@ -103,6 +129,36 @@ def _parse(model: str | None, pk: str | None, query: str, authorization: str, _:
         collapse=_flag(parameters, COLLAPSE),
         snapshot=snapshot,
         tokens=_tokens(parameters, authorization, feeds=len(wanted), several=model is None),
+        # There is nothing that a snapshot could wait for.
+        wait=0 if snapshot else wait,
+    )
+
+
+def resumed(asked: Asked, query: Query) -> Query:
+    """What an event stream begins with: ``Last-Event-ID`` has the cursors of all feeds, in the order of the request.
+
+    Args:
+        asked: the request.
+        query: what `parse` made of it.
+
+    Raises:
+        Problem: 400.
+    """
+    for name, wanted in ((COLLAPSE, query.collapse), (SNAPSHOT, query.snapshot)):
+        if wanted:
+            raise _malformed(name, f"{name!r} doesn't go with an event stream.")
+    if not asked.last_event_id:
+        return query
+    try:
+        starts = [cursors.parse(text) if text else None for text in asked.last_event_id.split(",")]
+        if len(starts) != len(query.reads):
+            raise CursorError("As many cursors as there are feeds.")
+    except CursorError:
+        raise _malformed(
+            LAST_EVENT_ID, "This is no id of an event of these feeds: hand one back exactly as it was given out."
+        ) from None
+    return query._replace(
+        reads=tuple(Read(read.feed, read.limit, start) for read, start in zip(query.reads, starts, strict=True))
     )
 
 
@@ -177,6 +233,26 @@ def _limit(parameters: Mapping[str, list[str]]) -> int:
     if not DIGITS.fullmatch(text) or not 1 <= int(text) <= highest:
         raise _malformed(LIMIT, f"'limit' takes a whole number from 1 to {highest}.")
     return int(text)
+
+
+def _wait(parameters: Mapping[str, list[str]], wish: int) -> int:
+    text = _one(parameters, WAIT)
+    if not text:
+        return wish
+    highest = settings.max_wait
+    if not DIGITS.fullmatch(text) or int(text) > highest:
+        raise _malformed(WAIT, f"'wait' takes a whole number of seconds from 0 to {highest}.")
+    return int(text)
+
+
+def _wish(prefer: str) -> int:
+    """The seconds of ``Prefer: wait=…`` (RFC 7240), whose malformed parts are to be ignored."""
+    for preference in prefer.split(","):
+        name, _, value = preference.partition(";")[0].partition("=")
+        if name.strip().lower() == WAIT:
+            seconds = _SECONDS.fullmatch(value.strip())
+            return 0 if seconds is None else min(int(seconds[1]), settings.max_wait)
+    return 0
 
 
 def _wanted(target: Target, start: str, parameter: str) -> _Wanted:

@@ -31,7 +31,7 @@ def pull(request: HttpRequest, model: str | None = None, pk: str | None = None) 
         model: the model's label; ``None`` where the query names the feeds.
         pk: the primary key, quoted; ``None`` for a model feed.
     """
-    return to_response(respond(asked_by(request, model, pk), Reader(request), get_store))
+    return to_response(respond(asked_by(request, model, pk), Reader(lambda: request), get_store))
 
 
 def asked_by(request: HttpRequest, model: str | None, pk: str | None) -> Asked:

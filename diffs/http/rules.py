@@ -1,0 +1,83 @@
+"""Rules that are asked from an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable
+from typing import TypeVar
+
+from asgiref.sync import sync_to_async
+from django.db import close_old_connections
+from django.http import HttpRequest
+
+from .permissions import Reader
+
+T = TypeVar("T")
+
+
+class Rules:
+    """What the rules say of whoever holds a connection.
+
+    Args:
+        make_request: gives the request that rules are shown; called once, and in a thread.
+    """
+
+    __slots__ = ("_make_request", "_request", "reader")
+
+    def __init__(self, make_request: Callable[[], HttpRequest]) -> None:
+        self._make_request = make_request
+        self._request: HttpRequest | None = None
+        self.reader = Reader(self._get_request)
+        """Who asks; to be used only in what `ask` and `in_thread` call."""
+
+    async def ask(self, function: Callable[[], T]) -> T:
+        """Call a function that asks `reader`.
+
+        It is called at once. Where it comes to a question that may take a database, it is called again in a thread: it
+        must bear that. What was asked once is remembered, so that most calls end without a thread.
+
+        Raises:
+            Whatever `function` raises.
+        """
+        try:
+            return function()
+        except _MustAsk:
+            pass
+        return await self.in_thread(function)
+
+    async def in_thread(self, function: Callable[[], T]) -> T:
+        """Call a function in a thread, where it may use databases.
+
+        Raises:
+            Whatever `function` raises.
+        """
+        return await sync_to_async(functools.partial(_with_live_connections, function))()
+
+    def _get_request(self) -> HttpRequest:
+        if _in_event_loop():
+            raise _MustAsk
+        if self._request is None:
+            self._request = self._make_request()
+        return self._request
+
+
+class _MustAsk(Exception):
+    """This can't be said here: whoever is asked may block."""
+
+
+def _in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _with_live_connections(function: Callable[[], T]) -> T:
+    """Call a function as Django's signals would have it called in a request: connections may have died meanwhile."""
+    close_old_connections()
+    try:
+        return function()
+    finally:
+        close_old_connections()

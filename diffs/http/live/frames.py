@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import random
 from typing import Any
 
-RETRY_MS = 2000
-"""How long a browser waits before it connects again, milliseconds."""
+SHORTEST_RETRY, LONGEST_RETRY = 1000, 3000
+"""How long a browser waits before it connects again, milliseconds: not all that lost a server come back together."""
 
-OPENING = b":\nretry: %d\n\n" % RETRY_MS
-"""Tells proxies and clients at once that the stream is there."""
+
+def opening() -> bytes:
+    """Tells proxies and clients at once that the stream is there."""
+    return b":\nretry: %d\n\n" % random.randint(SHORTEST_RETRY, LONGEST_RETRY)
 
 
 def diff_frame(identity: str, body: bytes) -> bytes:

@@ -101,18 +101,15 @@ def _fail(pages: asyncio.Future[_Pages], error: BaseException) -> None:
 
 
 def _trip(batch: Sequence[_Waiting]) -> list[_Pages]:
-    """Read what each caller of a batch wants."""
-    forms: dict[Form, list[_Waiting]] = defaultdict(list)
+    """Read what each caller of a batch wants; what several want is read once."""
+    wanted: dict[Form, dict[Read, Row | None]] = defaultdict(dict)
     for waiting in batch:
-        forms[waiting.form].append(waiting)
-    pages: dict[int, _Pages] = {}
-    for form, callers in forms.items():
-        requests = [request for caller in callers for request in caller.requests]
-        owns = [own for caller in callers for own in caller.owns]
-        found = iter(recent.read(get_store(), requests, owns, form))
-        for caller in callers:
-            pages[id(caller)] = [next(found) for _ in caller.requests]
-    return [pages[id(waiting)] for waiting in batch]
+        wanted[waiting.form].update(zip(waiting.requests, waiting.owns, strict=True))
+    found: dict[tuple[Form, Read], Found | CursorExpired] = {}
+    for form, owns in wanted.items():
+        pages = recent.read(get_store(), list(owns), list(owns.values()), form)
+        found.update(zip(((form, request) for request in owns), pages, strict=True))
+    return [[found[waiting.form, request] for request in waiting.requests] for waiting in batch]
 
 
 gatherings = PerLoop(Gathering, Gathering.close)

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import itertools
 import logging
-import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -38,7 +37,7 @@ PATIENCE = 2.0
 PAUSE = 0.5
 """Seconds until feeds are read again that could not be."""
 
-_Answer = CursorExpired | tuple[Page, dict[Form, list[Rendered | None]]]
+_Answer = tuple[Page, dict[Form, list[Rendered | None]]] | Exception
 
 
 class Hub:
@@ -56,7 +55,7 @@ class Hub:
         self._dirty: dict[_Watched, None] = {}
         self._wake = asyncio.Event()
         self._count = 0
-        self._is_deaf = False
+        self._is_deaf = self._is_released = False
         self._mailbox = _Mailbox(self)
         self._news = News(lambda: get_store().client, self._mailbox)
         # One, so that channels are taken and given up in order.
@@ -118,6 +117,7 @@ class Hub:
 
     def release(self) -> None:
         """Let go of what isn't the event loop's."""
+        self._is_released = True
         self._mailbox.close()
         self._news.close()
         self._thread.shutdown(wait=False)
@@ -168,7 +168,7 @@ class Hub:
         tail = watched.tail
         try:
             get_store().check()
-            await self._call(self._news.subscribe, watched.channels)
+            await asyncio.wrap_future(self._thread.submit(self._news.subscribe, watched.channels))
             if self._is_deaf:
                 watched.subscribed.set()
             try:
@@ -177,7 +177,7 @@ class Hub:
                 raise StoreUnavailable("Redis takes no subscription.") from None
             (found,) = await self.gathering.read([Read(tail.feed, mode="cursor")], [tail.own], form)
         except BaseException:
-            self._forget(watched)
+            self._unsubscribe(self._forget(watched))
             raise
         assert isinstance(found, Found)
         tail.open(found.cursor)
@@ -198,8 +198,9 @@ class Hub:
             del self._channels[channel]
         return unused
 
-    async def _call(self, function: Callable[[Sequence[str]], None], channels: Sequence[str]) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._thread, function, channels)
+    def _unsubscribe(self, channels: Sequence[str]) -> None:
+        if channels and not self._is_released:
+            self._thread.submit(self._news.unsubscribe, channels)
 
     def _mark(self, watched: _Watched) -> None:
         """Have a feed read."""
@@ -236,16 +237,21 @@ class Hub:
         for watched, answer in zip(batch, answers, strict=True):
             if isinstance(answer, CursorExpired):
                 watched.tail.refuse(answer)
-                continue
-            watched.tail.take(*answer)
-            if answer[0].more:
-                self._mark(watched)
+            elif isinstance(answer, Exception):
+                logger.error("The feed %r can't be followed; this is tried again.", str(watched.tail.feed.name))
+            else:
+                watched.tail.take(*answer)
+                if answer[0].more:
+                    self._mark(watched)
 
     async def _beat(self) -> None:
+        due = 0.0
         while True:
             await asyncio.sleep(BEAT)
             unused: list[str] = []
-            for _ in range(math.ceil(len(self._rotation) * BEAT / READ_AGAIN)):
+            due += len(self._rotation) * BEAT / READ_AGAIN
+            while due >= 1 and self._rotation:
+                due -= 1
                 watched = self._rotation.popleft()
                 if watched.is_forgotten:
                     continue
@@ -254,8 +260,7 @@ class Hub:
                     continue
                 self._rotation.append(watched)
                 self._mark(watched)
-            if unused:
-                await self._call(self._news.unsubscribe, unused)
+            self._unsubscribe(unused)
             if not self._tails and not self._count:
                 self.close()
 
@@ -337,14 +342,16 @@ class _Mailbox:
 def _read_tails(requests: Sequence[tuple[Tail, Read, Sequence[Form]]]) -> list[_Answer]:
     """Read where feeds end, and render what is new in all forms that are wanted."""
     pages = get_store().read([request for _, request, _ in requests])
-    answers: list[_Answer] = []
-    for (tail, request, forms), page in zip(requests, pages, strict=True):
-        if isinstance(page, CursorExpired):
-            answers.append(page)
-        else:
-            shown = {form: recent.add(request.feed.name, tail.own, form, page) for form in forms if page.stored}
-            answers.append((page, shown))
-    return answers
+    return [_rendered(tail, forms, page) for (tail, _, forms), page in zip(requests, pages, strict=True)]
+
+
+def _rendered(tail: Tail, forms: Sequence[Form], page: Page | CursorExpired) -> _Answer:
+    if isinstance(page, CursorExpired):
+        return page
+    try:
+        return page, {form: recent.add(tail.feed.name, tail.own, form, page) for form in forms if page.stored}
+    except Exception as error:  # one feed's fault keeps no other from being followed
+        return error
 
 
 hubs = PerLoop(lambda: Hub(gatherings.get()), Hub.release)

@@ -17,7 +17,7 @@ from diffs.http.render import Rendered
 from diffs.http.visit import Send, Visit
 from diffs.store import Read
 
-from .frames import OPENING, diff_frame, identity_frame, named_frame, with_feed
+from .frames import diff_frame, identity_frame, named_frame, opening, with_feed
 from .gathering import Gathering
 from .hub import hubs
 from .tail import Place
@@ -115,7 +115,7 @@ class _Stream:
     async def run(self, pages: _Pages, gone: Callable[[], Awaitable[None]]) -> None:
         """Send what was there and what comes, until the client has gone or the stream has ended."""
         try:
-            await self._write([OPENING])
+            await self._write([opening()])
             await self._catch_up(pages)
             await self._write([identity_frame(self._identity())])
             self._is_live = True
@@ -252,8 +252,8 @@ class _Stream:
         self._timer = asyncio.get_running_loop().call_later(seconds, self._beat)
 
     def _beat(self) -> None:
-        if self._task is not None and _now() >= self._age_at:
-            # Too old, and yet something is being sent: the client doesn't read.
+        if self._is_beating and self._task is not None and _now() >= self._age_at:
+            # It should have ended by now, and yet something is being sent: the client doesn't read.
             self._break_off()
             return
         self._is_beating = True

@@ -18,6 +18,7 @@ PACKAGE = Path(diffs.__file__).parent
 FLOORS = (
     {"errors"},
     {"diff", "cursor", "keys", "codec", "collapse", "quoting"},
+    {"client"},
     {"conf"},
     {"pks", "typing"},
     {"store"},

@@ -1,0 +1,30 @@
+"""Follow a site's diffs from another program, which needs no Django settings.
+
+For this the extra ``client`` is installed. The command ``python -m diffs.client`` shows what happens on a terminal.
+"""
+
+from __future__ import annotations
+
+from .clients import AsyncClient, AsyncFollowing, Client, Following
+from .errors import BadRequest, ClientError, Forbidden, NotDiffs, NotFound, Unauthorized, Unavailable
+from .values import Diff, Event, Idle, Page, Reset, Snapshot
+
+__all__ = [
+    "AsyncClient",
+    "AsyncFollowing",
+    "BadRequest",
+    "Client",
+    "ClientError",
+    "Diff",
+    "Event",
+    "Following",
+    "Forbidden",
+    "Idle",
+    "NotDiffs",
+    "NotFound",
+    "Page",
+    "Reset",
+    "Snapshot",
+    "Unauthorized",
+    "Unavailable",
+]

@@ -111,9 +111,8 @@ class Reader:
 
     def _ask(self, rule: Rule, model: type[models.Model], pk: Any) -> bool | None:
         try:
-            answer = rule(self._get_request(), model, pk)
             # A coroutine is true before it has said anything.
-            return bool(async_to_sync(_wait_for)(answer) if inspect.isawaitable(answer) else answer)
+            return bool(settled(rule(self._get_request(), model, pk)))
         except PermissionDenied:
             return False
         except (ObjectDoesNotExist, Http404):
@@ -123,6 +122,11 @@ class Reader:
 def default_permission(model: type[models.Model]) -> str:
     """The permission to view a model's objects, as Django names it."""
     return f"{model._meta.app_label}.view_{model._meta.model_name}"
+
+
+def settled(answer: Any) -> Any:
+    """What a function of the site's gave, be it asynchronous or not."""
+    return async_to_sync(_wait_for)(answer) if inspect.isawaitable(answer) else answer
 
 
 async def _wait_for(answer: Awaitable[Any]) -> Any:

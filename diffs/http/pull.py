@@ -45,6 +45,9 @@ from .replies import Reply
 from .snapshots import object_document
 from .tokens import read_token
 
+FAILURES = (Problem, StoreUnavailable)
+"""What the steps raise, and `failure` makes answers of."""
+
 _ALLOW = ("Allow", ", ".join(METHODS))
 _OPTIONS = Reply(204, (_ALLOW,))
 _EXPIRED = "This cursor is no longer honoured: fetch the object again, and go on from the cursor given here."
@@ -95,19 +98,32 @@ def respond(asked: Asked, reader: Reader, get_store: Callable[[], Store]) -> Rep
         reader: who sent it.
         get_store: gives the store; not called where nothing is to be read.
     """
-    if asked.method == "OPTIONS":
-        return _OPTIONS
-    if asked.method not in METHODS:
-        return _WRONG_METHOD
+    if (reply := by_method(asked.method)) is not None:
+        return reply
     try:
         query = parse(asked)
         grants = authorise(query, reader)
         reply = answer(asked, query, grants, read(asked, query, grants, get_store()))
-    except Problem as problem:
-        reply = problem.reply()
-    except StoreUnavailable as error:
-        reply = unavailable(error).reply()
-    return reply.without_body() if asked.method == "HEAD" else reply
+    except FAILURES as error:
+        reply = failure(error)
+    return as_asked(asked.method, reply)
+
+
+def by_method(method: str) -> Reply | None:
+    """The answer to a method that reads nothing; ``None`` for the others."""
+    if method == "OPTIONS":
+        return _OPTIONS
+    return None if method in METHODS else _WRONG_METHOD
+
+
+def failure(error: Problem | StoreUnavailable) -> Reply:
+    """The answer where a step failed."""
+    return (unavailable(error) if isinstance(error, StoreUnavailable) else error).reply()
+
+
+def as_asked(method: str, reply: Reply) -> Reply:
+    """The answer as a method takes it."""
+    return reply.without_body() if method == "HEAD" else reply
 
 
 def unavailable(error: StoreUnavailable) -> Problem:

@@ -9,14 +9,12 @@ from django.views.decorators.csrf import csrf_exempt
 
 from diffs.store import get_store
 
-from .documents import AS_JSON, FORMS, Form
+from .documents import FORMS
+from .negotiation import preferred
 from .permissions import Reader
 from .pull import respond
 from .query import Asked
 from .replies import Reply
-
-_ANY = frozenset({"*/*", AS_JSON.media_type})
-"""What most clients send; reading another ``Accept`` takes longer than the rest of the view."""
 
 
 # Exempt, because nothing is ever changed here: other methods than GET are to be told so.
@@ -43,14 +41,9 @@ def asked_by(request: HttpRequest, model: str | None, pk: str | None) -> Asked:
         query=request.META.get("QUERY_STRING", ""),
         authorization=request.META.get("HTTP_AUTHORIZATION", ""),
         if_none_match=request.META.get("HTTP_IF_NONE_MATCH", ""),
-        form=_form_of(request),
+        form=FORMS[preferred(request.META.get("HTTP_ACCEPT", ""))],
+        prefer=request.META.get("HTTP_PREFER", ""),
     )
-
-
-def _form_of(request: HttpRequest) -> Form:
-    if request.META.get("HTTP_ACCEPT", "*/*") in _ANY:
-        return AS_JSON
-    return FORMS.get(request.get_preferred_type(list(FORMS)) or "", AS_JSON)
 
 
 def to_response(reply: Reply) -> HttpResponse:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Generator, Mapping
+import heapq
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import NamedTuple, NoReturn
 
 from .answers import FeedPage, read_pages, read_snapshot
@@ -91,12 +92,9 @@ def pull(
     """What came after cursors, up to the limit."""
     asked = question(endpoint, cursors, limit, *(["collapse"] if collapse else []))
     pages, _ = yield from endpoint.answer(asked, functools.partial(read_pages, asked=cursors), patience=patience)
-    events: list[Diff | Reset] = []
-    for page in pages:
-        events += [page] if isinstance(page, Reset) else page.diffs
     return Page(
-        events=tuple(events),
-        cursors={feed: page.cursor for feed, page in zip(cursors, pages, strict=True)},
+        events=tuple(_in_order(pages)),
+        cursors=_cursors(cursors, pages),
         more=any(_has_more(page) for page in pages),
     )
 
@@ -120,16 +118,18 @@ def follow(endpoint: Endpoint, cursors: Cursors, manner: Manner) -> Generator[St
             patience=manner.patience,
         )
         count = 0
-        for feed, page in zip(before, pages, strict=True):
-            for event in [page] if isinstance(page, Reset) else _unseen(page, last.get(feed, 0)):
-                cursors[feed] = event.cursor
-                if isinstance(event, Diff):
-                    last[feed] = event.position
-                else:
-                    last.pop(feed, None)
-                count += 1
-                yield event
-            cursors[feed] = page.cursor
+        for event in _in_order(pages):
+            if isinstance(event, Reset):
+                last.pop(event.feed, None)
+            elif event.position <= last.get(event.feed, 0):
+                # It was given before: in a feed each has a later position than the one before it.
+                continue
+            else:
+                last[event.feed] = event.position
+            cursors[event.feed] = event.cursor
+            count += 1
+            yield event
+        cursors.update(_cursors(before, pages))
         refusals = refusals + 1 if any(isinstance(page, Reset) for page in pages) else 0
         if manner.idle and not count:
             yield Idle()
@@ -143,9 +143,15 @@ def follow(endpoint: Endpoint, cursors: Cursors, manner: Manner) -> Generator[St
                 yield Pause(seconds)
 
 
-def _unseen(page: FeedPage, last: int) -> list[Diff]:
-    """Diffs that weren't given before; in a feed each has a later position than the one before it."""
-    return [diff for diff in page.diffs if diff.position > last]
+def _in_order(pages: Sequence[FeedPage | Reset]) -> list[Diff | Reset]:
+    """What all feeds tell: refusals, then diffs by their time, and those of each feed as they came."""
+    refused = [page for page in pages if isinstance(page, Reset)]
+    told = [page.diffs for page in pages if isinstance(page, FeedPage)]
+    return [*refused, *heapq.merge(*told, key=lambda diff: diff.position)]
+
+
+def _cursors(feeds: Iterable[str], pages: Sequence[FeedPage | Reset]) -> Cursors:
+    return {feed: page.cursor for feed, page in zip(feeds, pages, strict=True)}
 
 
 def _has_more(page: FeedPage | Reset) -> bool:

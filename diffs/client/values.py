@@ -43,7 +43,7 @@ class Page:
     """What a single question gave."""
 
     events: tuple[Diff | Reset, ...]
-    """Of each feed oldest first, one feed after the other."""
+    """Refusals, then diffs by their time."""
     cursors: Mapping[str, str]
     """From where each feed goes on."""
     more: bool

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from asgiref.sync import sync_to_async
-from django.db import close_old_connections
+from django.db import connections
 from django.http import HttpRequest
 
 from .permissions import Reader
@@ -76,8 +76,15 @@ def _in_event_loop() -> bool:
 
 def _with_live_connections(function: Callable[[], T]) -> T:
     """Call a function as Django's signals would have it called in a request: connections may have died meanwhile."""
-    close_old_connections()
+    _close_old_connections()
     try:
         return function()
     finally:
-        close_old_connections()
+        _close_old_connections()
+
+
+def _close_old_connections() -> None:
+    for connection in connections.all(initialized_only=True):
+        # A transaction is that of a test case, which this thread belongs to.
+        if not connection.in_atomic_block:
+            connection.close_if_unusable_or_obsolete()

@@ -17,12 +17,19 @@ from diffs.registration import Registration, require
 from tests.testapp.models import Notice, Question
 
 from .feeds import Feed
+from .ways import WAYS
 
 
 @pytest.fixture(autouse=True)
 def _nothing_remembered() -> None:
     recent.clear()
     forget()
+
+
+@pytest.fixture(params=WAYS)
+def client(request: pytest.FixtureRequest) -> Client:
+    """A client, by each way into the endpoint."""
+    return WAYS[request.param]()
 
 
 @pytest.fixture

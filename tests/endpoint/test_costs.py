@@ -11,6 +11,7 @@ from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
 from diffs.http import render, views
+from diffs.http.live import gathering
 from diffs.http.tokens import feed_token
 from diffs.store import Page, Read, Store, Stored, get_store
 from tests.servers import RedisServer
@@ -170,7 +171,8 @@ class Watching:
 def fetched(monkeypatch: pytest.MonkeyPatch) -> list[Stored]:
     """Every diff that the server gave to the endpoint, one after the other."""
     diffs: list[Stored] = []
-    monkeypatch.setattr(views, "get_store", lambda: Watching(get_store(), diffs))
+    for module in (views, gathering):
+        monkeypatch.setattr(module, "get_store", lambda: Watching(get_store(), diffs))
     return diffs
 
 

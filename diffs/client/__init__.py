@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from .clients import AsyncClient, AsyncFollowing, Client, Following
 from .errors import BadRequest, ClientError, Forbidden, NotDiffs, NotFound, Unauthorized, Unavailable
+from .rows import Rows
 from .values import Diff, Event, Idle, Page, Reset, Snapshot
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "NotFound",
     "Page",
     "Reset",
+    "Rows",
     "Snapshot",
     "Unauthorized",
     "Unavailable",

@@ -92,8 +92,12 @@ class FeedPage(NamedTuple):
     more: bool
 
 
-def check(answer: Answer) -> None:
+def check(answer: Answer, feeds: Sequence[str]) -> None:
     """Return where an answer holds what was asked for, or the refusal of a cursor.
+
+    Args:
+        answer: the answer.
+        feeds: the feeds that were asked for.
 
     Raises:
         ClientError: asking again would bring the same.
@@ -110,8 +114,10 @@ def check(answer: Answer) -> None:
         return
     if problem is None and status not in (401, 403):
         raise Failure(_foreign(answer), status=status, is_foreign=True)
-    detail, members = problem or _Problem("This comes from something in front of the diffs endpoint.", {})
+    detail, members = problem or _Problem("The refusal comes from something in front of the diffs endpoint.", {})
     feed, parameter = (members.get(name) if isinstance(members.get(name), str) else None for name in _MEMBERS)
+    if len(feeds) == 1:
+        feed = feeds[0]
     raise _REJECTED.get(status, ClientError)(detail, status=status, feed=feed, parameter=parameter)
 
 
@@ -154,7 +160,7 @@ def read_snapshot(answer: Answer, feed: str) -> Snapshot:
             cursor=_text(document["cursor"]),
             model=_text(row["model"]),
             pk=row["pk"],
-            data=_mapping(row["data"]),
+            data=row["data"],
         )
     except (KeyError, TypeError, ValueError) as error:
         raise _damaged(answer) from error
@@ -213,7 +219,7 @@ def _diff(item: Any, feed: str, cursor: str) -> Diff:
         feed=feed,
         id=_text(item["id"]),
         action=item["action"],
-        data=_mapping(item["data"]),
+        data=item["data"],
         position=_number(item["timestamp"]),
         cursor=cursor,
         model=_text(item["model"]),
@@ -232,12 +238,6 @@ def _text(value: Any) -> str:
 def _number(value: Any) -> int:
     if not isinstance(value, int):
         raise ValueError("No whole number.")
-    return value
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise ValueError("No fields.")
     return value
 
 

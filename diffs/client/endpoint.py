@@ -54,8 +54,10 @@ class Told(NamedTuple):
     answer: Answer
     waiting: int
     """Seconds for which the server was asked to wait."""
-    is_after_failure: bool
-    """Whether it had to be asked again."""
+    is_second: bool
+    """Whether it had to be asked again, after a failure."""
+    fruitless_waits: int
+    """How often in a row the server failed when it was asked to wait."""
 
 
 class Endpoint:
@@ -77,6 +79,7 @@ class Endpoint:
         self._timeout = timeout
         self._longest_wait = 10**9
         self._was_seen = False
+        self._fruitless_waits = 0
 
     def answer(
         self, question: Question, read: Callable[[Answer], T], *, wait: int = 0, patience: float | None = 0.0
@@ -101,9 +104,10 @@ class Endpoint:
             waiting = 0 if outage else min(wait, self._longest_wait)
             answer = yield self._ask(question, waiting)
             try:
-                value = self._understood(answer, read)
+                value = self._understood(question, answer, read)
             except Failure as failure:
                 was_renewed = False
+                self._fruitless_waits += bool(waiting)
                 if failure.is_foreign and not self._was_seen:
                     raise failure.as_error() from failure.__cause__
                 seconds = outage.pause(failure)
@@ -119,7 +123,9 @@ class Endpoint:
                 continue
             else:
                 assert isinstance(answer, Answer)
-                told = Told(answer, waiting, is_after_failure=bool(outage))
+                if waiting:
+                    self._fruitless_waits = 0
+                told = Told(answer, waiting, bool(outage), self._fruitless_waits)
                 outage.end()
                 self._was_seen = True
                 return value, told
@@ -132,9 +138,9 @@ class Endpoint:
         headers = {"Accept": ACCEPT, **self.tokens.headers(question.feeds)}
         return Ask(question.url, parameters, headers, waiting + self._timeout)
 
-    def _understood(self, answer: Result, read: Callable[[Answer], T]) -> T:
+    def _understood(self, question: Question, answer: Result, read: Callable[[Answer], T]) -> T:
         if isinstance(answer, Failure):
             raise answer
         assert answer is not None
-        check(answer)
+        check(answer, question.feeds)
         return read(answer)

@@ -11,7 +11,7 @@ class ClientError(DiffsError):
     Args:
         detail: what the server said of it, or what was wrong.
         status: of HTTP; ``None`` where there was no answer.
-        feed: the feed that it is about, where the server names one of several.
+        feed: the feed that it is about; ``None`` where it may be any of several.
         parameter: the parameter that it is about, where the server names one.
     """
 

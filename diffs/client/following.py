@@ -160,7 +160,7 @@ def _has_more(page: FeedPage | Reset) -> bool:
 
 def _pause(told: Told, manner: Manner, *, has_news: bool) -> float:
     """Seconds until the next question where there is no more for now."""
-    if manner.wait and told.is_after_failure:
+    if manner.wait and told.is_second and told.fruitless_waits < 2:
         # It was asked only whether it is there again.
         return 0.0
     if not told.waiting or not told.answer.has_waited:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from diffs.codec import MAX_SAFE_INTEGER
@@ -38,7 +39,7 @@ class Lines:
         if isinstance(event, Reset):
             return self._line(dt.datetime.now(dt.timezone.utc), "reset", _MAGENTA, f"{event.feed} ({event.reason})")
         pk = ",".join(map(str, event.pk)) if isinstance(event.pk, list) else event.pk
-        fields = [f"{self._in(_DIM, f'{_plain(name)}=')}{self._value(value)}" for name, value in event.data.items()]
+        fields = self._fields(event.data)
         if event.actor is not None:
             fields.append(self._in(_DIM, f"by {_plain(event.actor)}"))
         if self._feeds:
@@ -51,6 +52,11 @@ class Lines:
         time = f"{day}{here:%H:%M:%S}.{here.microsecond // 1000:03}"
         head = (self._in(_DIM, time), self._in(colour, word.ljust(_WIDTH)), self._in(_BOLD, _plain(subject)))
         return "  ".join((*head, *fields))
+
+    def _fields(self, data: Any) -> list[str]:
+        if not isinstance(data, Mapping):
+            return [self._value(data)]  # a model's hook made it
+        return [f"{self._in(_DIM, f'{_plain(name)}=')}{self._value(value)}" for name, value in data.items()]
 
     def _value(self, value: Any) -> str:
         text = _plain(json.dumps(value, ensure_ascii=False))

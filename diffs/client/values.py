@@ -63,4 +63,4 @@ class Snapshot:
     pk: Any
     """As in diffs."""
     data: Mapping[str, Any]
-    """All that a diff of the object's creation would hold."""
+    """What a diff of the object's creation would hold, and many-to-many fields."""

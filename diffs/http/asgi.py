@@ -14,7 +14,6 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import get_script_prefix
 from django.core.signals import got_request_exception
 from django.urls import NoReverseMatch, reverse
@@ -33,7 +32,7 @@ from .protocol import EVENT_STREAM
 from .pull import FAILURES, answer, as_asked, authorise, by_method, failure
 from .query import Asked, parse, resumed
 from .replies import Header, Reply
-from .rules import Rules
+from .rules import Rules, in_thread
 from .sessions import Authenticate, make_request
 from .visit import Message, Receive, Scope, Send, Visit
 
@@ -99,7 +98,7 @@ class PullApplication:
             if reply is not None:
                 await outlet.reply(as_asked(asked.method, reply))
         except Exception as error:
-            await sync_to_async(self._report)(scope, error)
+            await in_thread(functools.partial(self._report, scope, error))
             await outlet.break_off()
 
     async def _answer(self, asked: Asked, scope: Scope, receive: Receive, outlet: _Outlet) -> Reply | None:
@@ -117,7 +116,7 @@ class PullApplication:
             if query.wait and asked.method == "GET":
                 return await wait_for_news(visit)
             pages = await gatherings.get().read(query.reads, [grant.target.own for grant in grants], asked.form)
-            ask = rules.in_thread if query.snapshot else rules.ask
+            ask = in_thread if query.snapshot else rules.ask
             reply = await ask(lambda: answer(asked, query, grants, pages))
         except FAILURES as error:
             reply = failure(error)

@@ -5,15 +5,24 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from asgiref.sync import sync_to_async
+from asgiref.sync import AsyncToSync, sync_to_async
 from django.db import connections
 from django.http import HttpRequest
 
+from .live.loops import PerLoop
 from .permissions import Reader
 
 T = TypeVar("T")
+
+THREADS = 4
+"""A few, so that one slow rule doesn't hold up all others, and no more, as each may keep connections to databases."""
+
+_pools = PerLoop(
+    lambda: ThreadPoolExecutor(THREADS, thread_name_prefix="diffs-rules"), lambda pool: pool.shutdown(wait=False)
+)
 
 
 class Rules:
@@ -29,7 +38,7 @@ class Rules:
         self._make_request = make_request
         self._request: HttpRequest | None = None
         self.reader = Reader(self._get_request)
-        """Who asks; to be used only in what `ask` and `in_thread` call."""
+        """Who asks; to be used only in what `ask` or `in_thread` calls."""
 
     async def ask(self, function: Callable[[], T]) -> T:
         """Call a function that asks `reader`.
@@ -44,15 +53,7 @@ class Rules:
             return function()
         except _MustAsk:
             pass
-        return await self.in_thread(function)
-
-    async def in_thread(self, function: Callable[[], T]) -> T:
-        """Call a function in a thread, where it may use databases.
-
-        Raises:
-            Whatever `function` raises.
-        """
-        return await sync_to_async(functools.partial(_with_live_connections, function))()
+        return await in_thread(function)
 
     def _get_request(self) -> HttpRequest:
         if _in_event_loop():
@@ -60,6 +61,19 @@ class Rules:
         if self._request is None:
             self._request = self._make_request()
         return self._request
+
+
+async def in_thread(function: Callable[[], T]) -> T:
+    """Call a function where it may use databases.
+
+    Raises:
+        Whatever `function` raises.
+    """
+    call = functools.partial(_with_live_connections, function)
+    if asyncio.get_running_loop() in getattr(AsyncToSync, "loop_thread_executors", ()):
+        # A thread waits for all this, as a test does: its databases are meant.
+        return await sync_to_async(call)()
+    return await sync_to_async(call, thread_sensitive=False, executor=_pools.get())()
 
 
 class _MustAsk(Exception):

@@ -7,7 +7,7 @@ import contextlib
 import itertools
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from diffs.conf import settings
@@ -37,6 +37,9 @@ PATIENCE = 2.0
 PAUSE = 0.5
 """Seconds until feeds are read again that could not be."""
 
+GROUP = 50
+"""Listeners that are woken at once."""
+
 _Answer = tuple[Page, dict[Form, list[Rendered | None]]] | Exception
 
 
@@ -54,7 +57,7 @@ class Hub:
         self._rotation: deque[_Watched] = deque()
         self._dirty: dict[_Watched, None] = {}
         self._wake = asyncio.Event()
-        self._count = 0
+        self._listeners: set[Listener] = set()
         self._is_deaf = self._is_released = False
         self._mailbox = _Mailbox(self)
         self._news = News(lambda: get_store().client, self._mailbox)
@@ -65,30 +68,32 @@ class Hub:
             asyncio.create_task(self._beat(), name="diffs-beat"),
         ]
 
-    @contextlib.contextmanager
-    def admit(self) -> Iterator[None]:
-        """Count a listener as long as this lasts.
+    def admit(self, listener: Listener) -> None:
+        """Count a listener, until `leave` is called.
 
         Raises:
             Problem: 503, there are too many.
         """
-        if self._count >= settings.max_listeners:
+        if len(self._listeners) >= settings.max_listeners:
             raise Problem(503, "Too many are listening here: try again.", (("Retry-After", "5"),))
-        self._count += 1
-        try:
-            yield
-        finally:
-            self._count -= 1
+        self._listeners.add(listener)
 
-    async def open(self, targets: Sequence[Target], form: Form) -> list[Place]:
+    def leave(self, listener: Listener) -> None:
+        """Wake a listener no more."""
+        self._listeners.discard(listener)
+        for place in listener.places:
+            place.tail.listeners.discard(listener)
+
+    async def open(self, listener: Listener, targets: Sequence[Target], form: Form) -> list[Place]:
         """Begin to keep up with feeds: what is read from then on, and what the places tell, leave nothing between them.
 
         Args:
+            listener: is woken whenever one of them has news.
             targets: the feeds.
             form: in which diffs are wanted.
 
         Returns:
-            A place in each, still without a cursor.
+            A place in each, still without a cursor; to become the listener's `places`.
 
         Raises:
             StoreUnavailable: Redis is away.
@@ -97,18 +102,9 @@ class Hub:
         for one in watched:
             # Others wait for it as well.
             await asyncio.shield(one.opened)
+        for one in watched:
+            one.tail.listeners.add(listener)
         return [Place(one.tail, form) for one in watched]
-
-    @contextlib.contextmanager
-    def listening(self, listener: Listener, places: Sequence[Place]) -> Iterator[None]:
-        """Wake a listener whenever one of its feeds has news."""
-        for place in places:
-            place.tail.listeners.add(listener)
-        try:
-            yield
-        finally:
-            for place in places:
-                place.tail.listeners.discard(listener)
 
     def close(self) -> None:
         """Let go of everything; also done when the event loop ends."""
@@ -237,12 +233,15 @@ class Hub:
         for watched, answer in zip(batch, answers, strict=True):
             if isinstance(answer, CursorExpired):
                 watched.tail.refuse(answer)
+                await _wake(watched.tail)
             elif isinstance(answer, Exception):
                 logger.error("The feed %r can't be followed; this is tried again.", str(watched.tail.feed.name))
             else:
                 watched.tail.take(*answer)
                 if answer[0].more:
                     self._mark(watched)
+                if answer[0].stored:
+                    await _wake(watched.tail)
 
     async def _beat(self) -> None:
         due = 0.0
@@ -261,7 +260,7 @@ class Hub:
                 self._rotation.append(watched)
                 self._mark(watched)
             self._unsubscribe(unused)
-            if not self._tails and not self._count:
+            if not self._tails and not self._listeners:
                 self.close()
 
     def _is_idle(self, watched: _Watched) -> bool:
@@ -337,6 +336,14 @@ class _Mailbox:
         self._is_rung = False
         while self._words and not self._is_closed:
             self._words.popleft()()
+
+
+async def _wake(tail: Tail) -> None:
+    """Tell all who listen, in small groups: what one does is thrown away before the next begins."""
+    for number, listener in enumerate(tuple(tail.listeners), 1):
+        listener.wake()
+        if number % GROUP == 0:
+            await asyncio.sleep(0)
 
 
 def _read_tails(requests: Sequence[tuple[Tail, Read, Sequence[Form]]]) -> list[_Answer]:

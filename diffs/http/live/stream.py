@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 from diffs.conf import settings
 from diffs.cursor import Cursor, parse
@@ -14,11 +15,10 @@ from diffs.http.documents import AS_JSON
 from diffs.http.pull import expired
 from diffs.http.recent import Found
 from diffs.http.render import Rendered
-from diffs.http.visit import Send, Visit
+from diffs.http.visit import Message, Send, Visit
 from diffs.store import Read
 
 from .frames import diff_frame, identity_frame, named_frame, opening, with_feed
-from .gathering import Gathering
 from .hub import hubs
 from .tail import Place
 
@@ -42,7 +42,7 @@ SPREAD = 0.1
 """By which part a stream may end early, so that not all that began together end together."""
 
 
-async def stream(visit: Visit, send: Send) -> None:
+def stream(visit: Visit, send: Send) -> Coroutine[Any, Any, None]:
     """Send what is there, then what comes, until the client has gone or the stream is old.
 
     Args:
@@ -53,18 +53,7 @@ async def stream(visit: Visit, send: Send) -> None:
         Problem: there are too many streams; nothing was sent.
         StoreUnavailable: Redis is away; nothing was sent.
     """
-    hub = hubs.get()
-    with hub.admit():
-        places = await hub.open([grant.target for grant in visit.grants], AS_JSON)
-        listener = _Stream(visit, hub.gathering, places, send)
-        with hub.listening(listener, places):
-            pages = await listener.begin(visit.query.reads)
-            try:
-                await send(START)
-                await listener.run(pages, visit.gone)
-            except OSError:
-                # The client is gone, which some servers tell whoever sends.
-                return
+    return _Stream(visit, send).run(visit)
 
 
 class _Stream:
@@ -72,26 +61,26 @@ class _Stream:
 
     __slots__ = (
         "_age_at",
-        "_gathering",
         "_grants",
         "_has_ended",
+        "_hub",
         "_is_beating",
         "_is_live",
         "_is_woken",
         "_main",
         "_names",
-        "_places",
         "_rules",
         "_send",
         "_task",
         "_timer",
+        "places",
     )
 
-    def __init__(self, visit: Visit, gathering: Gathering, places: Sequence[Place], send: Send) -> None:
+    def __init__(self, visit: Visit, send: Send) -> None:
+        self.places: Sequence[Place] = ()
+        self._hub = hubs.get()
         self._grants = visit.grants
         self._rules = visit.rules
-        self._gathering = gathering
-        self._places = places
         self._names = [str(grant.target.feed.name) for grant in visit.grants] if visit.query.several else None
         self._send = send
         self._age_at = _now() + settings.stream_age * (1 - SPREAD * random.random())
@@ -100,21 +89,12 @@ class _Stream:
         self._timer: asyncio.TimerHandle | None = None
         self._is_live = self._is_woken = self._is_beating = self._has_ended = False
 
-    async def begin(self, reads: Sequence[Read]) -> _Pages:
-        """Read a page of what there is already."""
-        for place, read in zip(self._places, reads, strict=True):
-            place.begin_reading()
-            if read.cursor is not None:
-                place.epoch, place.at = read.cursor
-        pages = await self._gathering.read(reads, [grant.target.own for grant in self._grants], AS_JSON)
-        for place, read, page in zip(self._places, reads, pages, strict=True):
-            if read.mode == "cursor" and isinstance(page, Found):
-                place.has_read(page.cursor)
-        return pages
-
-    async def run(self, pages: _Pages, gone: Callable[[], Awaitable[None]]) -> None:
-        """Send what was there and what comes, until the client has gone or the stream has ended."""
+    async def run(self, visit: Visit) -> None:
+        """See `stream`."""
+        self._hub.admit(self)
         try:
+            pages = await self._begin(visit.query.reads)
+            await self._tell(START)
             await self._write([opening()])
             await self._catch_up(pages)
             await self._write([identity_frame(self._identity())])
@@ -122,17 +102,38 @@ class _Stream:
             # Not all that began together are to beat together.
             self._set_timer(random.random())
             self.wake()
-            await gone()
+            receive = visit.receive
+            # As many wait here as there are clients: they keep no more than they need.
+            del visit, pages
+            while (await receive())["type"] != "http.disconnect":
+                pass
+        except _Gone:
+            return
         except asyncio.CancelledError:
             # Of its own making: see `_break_off`.
             if not self._has_ended:
                 raise
         finally:
             self._has_ended = True
+            self._hub.leave(self)
             if self._timer is not None:
                 self._timer.cancel()
             if self._task is not None:
                 self._task.cancel()
+
+    async def _begin(self, reads: Sequence[Read]) -> _Pages:
+        """Keep up with the feeds, and read a page of what there is already."""
+        self.places = await self._hub.open(self, [grant.target for grant in self._grants], AS_JSON)
+        for place, read in zip(self.places, reads, strict=True):
+            place.begin_reading()
+            if read.cursor is not None:
+                place.epoch, place.at = read.cursor
+        owns = [grant.target.own for grant in self._grants]
+        pages = await self._hub.gathering.read(reads, owns, AS_JSON)
+        for place, read, page in zip(self.places, reads, pages, strict=True):
+            if read.mode == "cursor" and isinstance(page, Found):
+                place.has_read(page.cursor)
+        return pages
 
     def wake(self) -> None:
         """There are news, or something else to say."""
@@ -141,11 +142,11 @@ class _Stream:
             self._task = asyncio.create_task(self._deliver())
 
     async def _catch_up(self, pages: _Pages) -> None:
-        pending = list(range(len(self._places)))
+        pending = list(range(len(self.places)))
         while pending:
             unread = []
             for index, page in zip(pending, pages, strict=True):
-                place = self._places[index]
+                place = self.places[index]
                 if isinstance(page, CursorExpired):
                     place.has_read(parse(page.cursor))
                     await self._write([self._reset(index, page)])
@@ -160,13 +161,13 @@ class _Stream:
                 pages = await self._read_on(pending)
 
     async def _read_on(self, pending: Sequence[int]) -> _Pages:
-        places = [self._places[index] for index in pending]
+        places = [self.places[index] for index in pending]
         while True:
             for place in places:
                 place.begin_reading()
             reads = [Read(place.tail.feed, PAGE, Cursor(place.epoch, place.at)) for place in places]
             try:
-                return await self._gathering.read(reads, [place.tail.own for place in places], AS_JSON)
+                return await self._hub.gathering.read(reads, [place.tail.own for place in places], AS_JSON)
             except StoreUnavailable as error:
                 await asyncio.sleep(error.retry_after)
                 await self._write([identity_frame(self._identity())])
@@ -177,7 +178,7 @@ class _Stream:
             while self._is_woken and not self._has_ended:
                 self._is_woken = False
                 await self._deliver_once()
-        except OSError:
+        except _Gone:
             self._has_ended = True
         except Exception:
             logger.exception("An event stream broke off.")
@@ -188,7 +189,7 @@ class _Stream:
     async def _deliver_once(self) -> None:
         frames: list[bytes] = []
         is_behind = False
-        for index, place in enumerate(self._places):
+        for index, place in enumerate(self.places):
             if place.was_reset:
                 refusal = place.accept_reset()
                 frames.append(self._reset(index, refusal))
@@ -209,7 +210,7 @@ class _Stream:
         """Diffs as events; afterwards the client stands behind them."""
         if not news:
             return []
-        place, grant = self._places[index], self._grants[index]
+        place, grant = self.places[index], self._grants[index]
         known = place.memo.get(place.at) if self._names is None else None
         if known is not None:
             place.at, frame = known
@@ -238,12 +239,19 @@ class _Stream:
 
     def _identity(self) -> str:
         """From where the client can go on."""
-        return ",".join(str(place.cursor) if place.epoch else "" for place in self._places)
+        return ",".join(str(place.cursor) if place.epoch else "" for place in self.places)
 
     async def _write(self, frames: Sequence[bytes]) -> None:
         if frames:
             body = b"".join(frames)
-            await self._send({"type": "http.response.body", "body": body, "more_body": not self._has_ended})
+            await self._tell({"type": "http.response.body", "body": body, "more_body": not self._has_ended})
+
+    async def _tell(self, message: Message) -> None:
+        try:
+            await self._send(message)
+        except OSError:
+            # Some servers tell whoever sends.
+            raise _Gone from None
 
     def _set_timer(self, part: float = 1.0) -> None:
         seconds = settings.heartbeat * part
@@ -265,6 +273,10 @@ class _Stream:
         self._has_ended = True
         if self._main is not None:
             self._main.cancel()
+
+
+class _Gone(Exception):
+    """The client is not there any more."""
 
 
 def _now() -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from diffs.codec import Row
@@ -22,6 +22,9 @@ MAX_BYTES = 1024 * 1024
 
 class Listener(Protocol):
     """Whoever waits for news."""
+
+    places: Sequence[Place]
+    """Where it stands in its feeds."""
 
     def wake(self) -> None:
         """A feed has news; must return at once."""
@@ -132,8 +135,6 @@ class Tail:
             for form, log in self._logs.items():
                 log.add(rendered[form] if form in rendered else recent.add(self.feed.name, self.own, form, page))
         self.cursor = page.cursor
-        if page.stored:
-            self._wake()
 
     def refuse(self, refusal: CursorExpired) -> None:
         """`request` was refused: all who listen have to begin anew."""
@@ -142,16 +143,11 @@ class Tail:
         self.cursor = parse(refusal.cursor)
         for log in self._logs.values():
             log.begin(self.position)
-        self._wake()
 
     def age(self) -> None:
         """Forget the diffs that were here when this was called last."""
         for log in self._logs.values():
             log.age()
-
-    def _wake(self) -> None:
-        for listener in tuple(self.listeners):
-            listener.wake()
 
 
 class Place:

@@ -13,8 +13,7 @@ from diffs.http.replies import Reply
 from diffs.http.visit import Visit
 from diffs.store import Read
 
-from .gathering import Gathering
-from .hub import hubs
+from .hub import Hub, hubs
 from .tail import Place
 
 _Pages = list[Found | CursorExpired]
@@ -34,24 +33,25 @@ async def wait_for_news(visit: Visit) -> Reply | None:
         StoreUnavailable: Redis is away at the end of the wait.
     """
     hub = hubs.get()
-    with hub.admit():
-        places = await hub.open([grant.target for grant in visit.grants], visit.asked.form)
-        waiter = _Waiter(visit, hub.gathering, places)
-        with hub.listening(waiter, places):
-            pages = await waiter.wait()
+    waiter = _Waiter(visit, hub)
+    hub.admit(waiter)
+    try:
+        pages = await waiter.wait()
         if pages is None:
             return None
-        reply = await visit.rules.ask(lambda: answer(visit.asked, visit.query, visit.grants, pages))
-        return Reply(reply.status, (*reply.headers, ("Preference-Applied", f"wait={visit.query.wait}")), reply.body)
+    finally:
+        hub.leave(waiter)
+    reply = await visit.rules.ask(lambda: answer(visit.asked, visit.query, visit.grants, pages))
+    return Reply(reply.status, (*reply.headers, ("Preference-Applied", f"wait={visit.query.wait}")), reply.body)
 
 
 class _Waiter:
     """One client whose answer waits."""
 
-    def __init__(self, visit: Visit, gathering: Gathering, places: Sequence[Place]) -> None:
+    def __init__(self, visit: Visit, hub: Hub) -> None:
+        self.places: Sequence[Place] = ()
         self._visit = visit
-        self._gathering = gathering
-        self._places = places
+        self._hub = hub
         self._reads = list(visit.query.reads)
         self._woken = asyncio.get_running_loop().create_future()
 
@@ -68,6 +68,8 @@ class _Waiter:
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._visit.query.wait
+        targets = [grant.target for grant in self._visit.grants]
+        self.places = await self._hub.open(self, targets, self._visit.asked.form)
         pages = await self._read()
         if await self._is_answer(pages):
             return pages
@@ -89,11 +91,11 @@ class _Waiter:
         return await self._read()
 
     async def _read(self) -> _Pages:
-        for place in self._places:
+        for place in self.places:
             place.begin_reading()
-        owns = [place.tail.own for place in self._places]
-        pages = await self._gathering.read(self._reads, owns, self._visit.asked.form)
-        for place, page in zip(self._places, pages, strict=True):
+        owns = [place.tail.own for place in self.places]
+        pages = await self._hub.gathering.read(self._reads, owns, self._visit.asked.form)
+        for place, page in zip(self.places, pages, strict=True):
             if isinstance(page, Found):
                 place.has_read(page.cursor, more=page.more)
         return pages
@@ -101,7 +103,7 @@ class _Waiter:
     def _news(self) -> _Pages | None:
         """What came, as far as this process has it; ``None``: it has to be read."""
         pages: _Pages = []
-        for place, read in zip(self._places, self._reads, strict=True):
+        for place, read in zip(self.places, self._reads, strict=True):
             news = place.news
             if news is None or place.was_reset or read.cursor is None:
                 return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .cases_of_several import SEVERAL
+from .cases_of_waiting import WAITING
 from .stage import (
     ALL,
     ALLOW,
@@ -224,4 +225,4 @@ MISSING = [
     missing("parts of the wrong kind", "/diffs/testapp.seat/A,1/"),
 ]
 
-CASES = [*PAGES, *REFUSALS, *TOKENS, *BAD_INPUT, *MISSING, *SEVERAL]
+CASES = [*PAGES, *REFUSALS, *TOKENS, *BAD_INPUT, *MISSING, *SEVERAL, *WAITING]

@@ -6,7 +6,7 @@ Text in a path, a header or a document may name what `make_stage` made: ``{end}`
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 from diffs.cursor import Cursor
@@ -52,11 +52,13 @@ class Case:
     status: int
     document: Any
     """``None``: no body."""
-    headers: Mapping[str, str] = dataclasses.field(default_factory=lambda: PAGE)
-    """Headers that the answer must have, with these values."""
+    headers: Mapping[str, str | None] = dataclasses.field(default_factory=lambda: PAGE)
+    """Headers that the answer must have, with these values; ``None``: must not have."""
     method: str = "GET"
     sent: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Headers that are sent."""
+    ways: Container[str] = ("view", "asgi")
+    """The ways into the endpoint that it concerns."""
 
     def on(self, stage: Stage) -> Case:
         """The case with everything filled in that `stage` made."""

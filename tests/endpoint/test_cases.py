@@ -1,21 +1,29 @@
-"""The table of cases, through Django's view."""
+"""The table of cases, by every way into the endpoint."""
 
 from __future__ import annotations
 
 import json
 
 import pytest
-from django.test import Client
 
 from .cases import CASES
 from .stage import Case, make_stage
+from .ways import WAYS
 
 
-@pytest.mark.parametrize("case", CASES, ids=[case.name.replace(" ", "_") for case in CASES])
-def test_endpoint_answers(case: Case, client: Client) -> None:
+@pytest.mark.parametrize(
+    ("way", "case"),
+    [
+        pytest.param(way, case, id=f"{way}-{case.name.replace(' ', '_')}")
+        for case in CASES
+        for way in WAYS
+        if way in case.ways
+    ],
+)
+def test_endpoint_answers(case: Case, way: str) -> None:
     case = case.on(make_stage())
 
-    response = client.generic(case.method, case.path, headers=dict(case.sent))
+    response = WAYS[way]().generic(case.method, case.path, headers=dict(case.sent))
 
     document = json.loads(response.content) if response.content else None
     headers = {name: response.headers.get(name) for name in case.headers}

@@ -211,13 +211,14 @@ class _Stream:
         if not news:
             return []
         place, grant = self.places[index], self._grants[index]
-        known = place.memo.get(place.at) if self._names is None else None
+        # A page that was read may end elsewhere than what the process has of the feed.
+        memo = place.memo if self._is_live and self._names is None else {}
+        known = memo.get(news[0].stored.position)
         if known is not None:
             place.at, frame = known
             return [frame]
         is_plain = all(one.is_plain for one in news)
         parts = [one.part for one in news] if is_plain else await self._rules.ask(lambda: list(map(grant.shows, news)))
-        before = place.at
         frames = []
         for one, part in zip(news, parts, strict=True):
             place.at = one.stored.position
@@ -227,8 +228,8 @@ class _Stream:
                 frames.append(diff_frame(str(Cursor(place.epoch, place.at)), part.body))
             else:
                 frames.append(diff_frame(self._identity(), with_feed(self._names[index], part.body)))
-        if is_plain and self._names is None and self._is_live:
-            place.memo[before] = place.at, b"".join(frames)
+        if is_plain:
+            memo[news[0].stored.position] = place.at, b"".join(frames)
         return frames
 
     def _reset(self, index: int, refusal: CursorExpired) -> bytes:

@@ -39,7 +39,7 @@ class Log:
 
     def __init__(self, start: int) -> None:
         self.memo: dict[int, Any] = {}
-        """What was made of `after`, by its argument: most who listen stand at the same place."""
+        """What was made of `after`, by the timestamp of its first: most who listen stand at the same place."""
         self.begin(start)
 
     def begin(self, start: int) -> None:

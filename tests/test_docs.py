@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import io
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -29,6 +30,7 @@ from tests.servers import RedisServer
 from .capture.test_query_counts import TABLE
 from .documents import PAGES, ROOT, Page, Samples
 from .documents.project import work_through
+from .documents.streams import Stream
 from .endpoint.cases import CASES
 
 README = Page("README.rst")
@@ -246,6 +248,12 @@ def test_a_block_that_says_something_wrong_is_found(tmp_path: Path, redis_server
     assert found == {block.line for block in wrong.blocks if block.path is None}, report
 
 
+def test_what_a_stream_gives_besides_what_is_shown_is_found() -> None:
+    stream = Stream(["printf", r"id: 1\n\nid: 1\n\nid: 1\ndata: {}\n\nid: 1\n\nid: 2\n\n"], os.environ)
+    assert stream.take("id: 1\n\nid: 1\ndata: {}", 60) == "id: 1\n\nid: 1\ndata: {}"
+    assert stream.close() == "id: 2"
+
+
 def test_sample_stands_for_one_value_everywhere() -> None:
     samples = Samples()
     cursors = [f"0a1b2c3d_{number:013x}" for number in range(4)]
@@ -266,5 +274,3 @@ def test_docutils_command_accepts_every_page() -> None:
             [sys.executable, "-m", "docutils", "--halt=3", name, "/dev/null"], cwd=ROOT, capture_output=True, text=True
         )
         assert (done.returncode, done.stderr) == (0, ""), name
-
-

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import io
+import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 import django
 from django.contrib.staticfiles.handlers import StaticFilesHandler
@@ -17,13 +20,30 @@ from django.db import connections
 from django.test.testcases import LiveServerThread
 
 from .blocks import Page
-from .project import REDIS, SITE
+from .project import REDIS, SECONDS, SITE, SITE_BEHIND_WSGI
 from .running import Runner
 
 
 @contextlib.contextmanager
 def site() -> Iterator[str]:
-    """Serve the project; gives host and port."""
+    """Serve the project's ASGI application; gives host and port."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        # Connections wait in it until they are taken, and so nobody has to wait for the server.
+        number = listening.fileno()
+        options = ["--fd", str(number), "--log-level", "warning", "--timeout-graceful-shutdown", "1"]
+        command = [sys.executable, "-m", "uvicorn", "mysite.asgi:application", *options]
+        server = subprocess.Popen(command, pass_fds=[number])
+        address = "{}:{}".format(*listening.getsockname())
+    try:
+        yield address
+    finally:
+        server.terminate()
+        server.wait(SECONDS)
+
+
+@contextlib.contextmanager
+def site_behind_wsgi() -> Iterator[str]:
+    """Serve the project as Django does by itself; gives host and port."""
     thread = LiveServerThread("127.0.0.1", StaticFilesHandler)
     thread.daemon = True
     thread.start()
@@ -40,17 +60,30 @@ def main(name: str, redis_address: str) -> None:
     """Run all blocks of the page in the file ``page.rst``, in their order."""
     django.setup()
     page = Page(name, Path("page.rst").read_text(encoding="utf-8"))
-    with site() as address:
-        runner = Runner({SITE: address, REDIS: redis_address})
+    with site() as address, site_behind_wsgi() as other_address:
+        runner = Runner({SITE: address, SITE_BEHIND_WSGI: other_address, REDIS: redis_address})
         for block in page.blocks:
-            output = io.StringIO()
-            try:
+            with reporting(f"{block} ({block.language})") as output:
                 runner.run(block, output)
-            except Exception as error:
-                output.write(f"{type(error).__name__}: {error}\n")
-            if output.getvalue():
-                print(f"{block} ({block.language})\n{output.getvalue()}")
+        with reporting("What is left at the end") as output:
+            runner.close(output)
     connections.close_all()
+
+
+@contextlib.contextmanager
+def reporting(what: str) -> Iterator[TextIO]:
+    """Print what is written to a file, or went wrong.
+
+    Args:
+        what: the line above it.
+    """
+    output = io.StringIO()
+    try:
+        yield output
+    except Exception as error:
+        output.write(f"{type(error).__name__}: {error}\n")
+    if output.getvalue():
+        print(f"{what}\n{output.getvalue()}")
 
 
 if __name__ == "__main__":

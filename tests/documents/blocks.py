@@ -12,9 +12,7 @@ from docutils.core import publish_doctree
 from docutils.utils import Reporter
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-PAGES = tuple(
-    path.relative_to(ROOT).as_posix() for path in sorted((*ROOT.glob("*.rst"), *ROOT.glob("docs/**/*.rst")))
-)
+PAGES = tuple(path.relative_to(ROOT).as_posix() for path in sorted((*ROOT.glob("*.rst"), *ROOT.glob("docs/**/*.rst"))))
 
 _FILE = re.compile(r"(?:#|\{#) (?P<path>[\w.-]+(?:/[\w.-]+)+\.\w+)(?: #\})?")
 _SETTINGS = {
@@ -96,4 +94,3 @@ class Page:
     def literals(self) -> list[str]:
         """What stands between double backquotes."""
         return [node.astext() for node in self.tree.findall(nodes.literal)]
-

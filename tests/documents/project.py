@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
@@ -16,6 +17,8 @@ REDIS = "127.0.0.1:6379"
 """Where the pages say that Redis is."""
 SITE = "127.0.0.1:8000"
 """Where the pages say that the site is."""
+SITE_BEHIND_WSGI = "127.0.0.1:8001"
+"""Where they say that it is served by WSGI."""
 
 SECONDS = 300
 """For all of a page."""
@@ -80,7 +83,17 @@ def _run(folder: Path, module: str, *arguments: str) -> None:
 
 def _start(folder: Path, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", module, *arguments]
-    return subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=SECONDS)
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, cwd=folder, env=environment(), stdout=pipe, stderr=pipe, text=True, start_new_session=True
+    ) as process:
+        try:
+            output, errors = process.communicate(timeout=SECONDS)
+        except BaseException:
+            # The servers that it started, too.
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, output, errors)
 
 
 def environment() -> dict[str, str]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import ast
 import contextlib
 import doctest
+import itertools
 import json
 import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, TextIO
 
 import redis
@@ -21,8 +22,12 @@ from diffs import checks, conf
 from .blocks import ROOT, Block
 from .project import REDIS, environment
 from .samples import Samples
+from .streams import Stream, parts
 
 SECONDS = 60
+"""For a command."""
+STREAM_SECONDS = 10
+"""For a part of a stream."""
 LONGEST_OUTPUT = 2000
 _MISSING_PACKAGES = ("diffs.E004", "diffs.E005")
 _FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE | doctest.FAIL_FAST
@@ -46,6 +51,7 @@ class Runner:
         self._addresses = addresses
         self._samples = Samples()
         self._names: dict[str, Any] = {"__name__": "__console__"}
+        self._stream: Stream | None = None
 
     def run(self, block: Block, report: TextIO) -> None:
         """Run a block.
@@ -61,9 +67,21 @@ class Runner:
             return  # it is in the project already
         kind = "session" if block.text.startswith(">>> ") else block.language
         runs = {"session": self._session, "python": self._snippet, "console": self._console, "json": self._json}
+        if self._stream is not None:
+            runs["text"] = self._more
         if kind not in runs:
             raise ValueError("Nobody knows how to run this.")
         runs[kind](block, report)
+
+    def close(self, report: TextIO) -> None:
+        """End what is still running.
+
+        Args:
+            report: where to write what had come besides what the page shows.
+        """
+        if self._stream is not None and (left := self._stream.close()):
+            report.write(f"The stream had more:\n{left[:LONGEST_OUTPUT]}\n")
+        self._stream = None
 
     def _session(self, block: Block, report: TextIO) -> None:
         test = doctest.DocTestParser().get_doctest(self._replaced(block.text), {}, str(block), block.page, block.line)
@@ -85,10 +103,25 @@ class Runner:
 
     def _console(self, block: Block, report: TextIO) -> None:
         for command in _commands(block.text):
-            output = self._outcome(command.line)
-            want, got = _comparable(command.output, output)
-            if want and not _Checker(self._samples).check_output(want, got, _FLAGS):
-                report.write(f"$ {command.line}\nExpected:\n{command.output}\nGot:\n{output[:LONGEST_OUTPUT]}\n")
+            if command.line.startswith("curl -N "):
+                self.close(report)
+                self._stream = Stream(self._shell(f"exec {command.line}"), environment())
+                output = self._stream.take(command.output, STREAM_SECONDS)
+                self._compare(command, output, _comparable_parts, report)
+            else:
+                self._compare(command, self._outcome(command.line), _comparable, report)
+
+    def _more(self, block: Block, report: TextIO) -> None:
+        """What a stream that was begun by an earlier block gives next."""
+        assert self._stream is not None
+        self._compare(Command("", block.text), self._stream.take(block.text, STREAM_SECONDS), _comparable_parts, report)
+
+    def _compare(
+        self, command: Command, output: str, comparable: Callable[[str, str], tuple[str, str]], report: TextIO
+    ) -> None:
+        want, got = comparable(command.output, self._as_shown(output))
+        if want and not _Checker(self._samples).check_output(want, got, _FLAGS):
+            report.write(f"$ {command.line}\nExpected:\n{command.output}\nGot:\n{output[:LONGEST_OUTPUT]}\n")
 
     def _outcome(self, line: str) -> str:
         """Run a command and give what it prints.
@@ -105,13 +138,14 @@ class Runner:
             return self._redis(words[1:])
         if words[0] not in ("curl", "python"):
             raise ValueError(f"{line}: nobody knows how to run this.")
-        shell = f"set -o pipefail; python() {{ {shlex.quote(sys.executable)} \"$@\"; }}; {self._replaced(line)}"
-        done = subprocess.run(
-            ["bash", "-c", shell], env=environment(), capture_output=True, text=True, timeout=SECONDS
-        )
+        done = subprocess.run(self._shell(line), env=environment(), capture_output=True, text=True, timeout=SECONDS)
         if done.returncode:
             raise ValueError(f"{line}: status {done.returncode}\n{done.stdout}{done.stderr}")
-        return self._as_shown(done.stdout)
+        return done.stdout
+
+    def _shell(self, line: str) -> list[str]:
+        python = f'python() {{ {shlex.quote(sys.executable)} "$@"; }}'
+        return ["bash", "-c", f"set -o pipefail; {python}; {self._replaced(line)}"]
 
     def _redis(self, words: list[str]) -> str:
         client = redis.Redis.from_url(f"redis://{self._addresses[REDIS]}", decode_responses=True)
@@ -146,14 +180,32 @@ def _comparable(want: str, got: str) -> tuple[str, str]:
     if want.startswith("HTTP/"):
         want_head, _, want_body = want.partition("\n\n")
         head, _, body = got.partition("\n\n")
-        names = {line.partition(":")[0] for line in want_head.splitlines()}
-        kept = [line for line in head.splitlines() if line.partition(":")[0] in names]
+        # Servers write headers' names in their own way.
+        names = {line.partition(":")[0].lower(): line.partition(":")[0] for line in want_head.splitlines()}
+        kept = [
+            names[name.lower()] + colon + value
+            for name, colon, value in (line.partition(":") for line in head.splitlines())
+            if name.lower() in names
+        ]
         want_body, body = _comparable(want_body, body) if want_body else ("", "")
-        return f"{want_head}\n{want_body}", "\n".join((*kept, body))
+        return "\n".join((*sorted(want_head.splitlines()), want_body)), "\n".join((*sorted(kept), body))
     for read in (json.loads, ast.literal_eval):
         with contextlib.suppress(ValueError, SyntaxError):
             return json.dumps(read(want)), json.dumps(read(got))
     return want, got
+
+
+def _comparable_parts(want: str, got: str) -> tuple[str, str]:
+    """The same of what comes piece by piece, heads, events and documents, line by line."""
+    wanted, gotten = "", ""
+    for pair in itertools.zip_longest(parts(want), parts(got), fillvalue=""):
+        is_head = pair[0].startswith("HTTP/")
+        lines = [pair] if is_head else itertools.zip_longest(*(part.splitlines() for part in pair), fillvalue="")
+        for want_line, got_line in lines:
+            name = "data: " if want_line.startswith("data: ") and got_line.startswith("data: ") else ""
+            one, other = _comparable(want_line.removeprefix(name), got_line.removeprefix(name))
+            wanted, gotten = f"{wanted}{name}{one}\n", f"{gotten}{name}{other}\n"
+    return wanted, gotten
 
 
 def _commands(text: str) -> Iterator[Command]:

@@ -19,9 +19,10 @@ _MEASURED = re.compile(
     r"""
     (?P<server> \b(?:Valkey|Redis)\ [0-9.]+\b )
     | (?P<size> \b[0-9.]+\ (?:bytes|[KM]B)\b )
+    | (?P<retry> ^retry:\ [0-9]+$ )
     | (?P<age> \b(?:[0-9]+[dhms]\ )+ago\ \([0-9-]+\ [0-9:]+Z\) )
     """,
-    re.VERBOSE,
+    re.MULTILINE | re.VERBOSE,
 )
 
 

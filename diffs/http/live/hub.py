@@ -108,6 +108,8 @@ class Hub:
 
     def close(self) -> None:
         """Let go of everything; also done when the event loop ends."""
+        # At once: whoever comes before the tasks have ended needs another.
+        hubs.drop(self)
         for task in self._tasks:
             task.cancel()
 
@@ -122,6 +124,7 @@ class Hub:
         """Something was published."""
         for watched in self._channels.get(channel, ()):
             if watched.tail.position < position:
+                watched.news_at = max(watched.news_at, position)
                 self._mark(watched)
 
     def ready(self, channel: str) -> None:
@@ -177,6 +180,9 @@ class Hub:
             raise
         assert isinstance(found, Found)
         tail.open(found.cursor)
+        if watched.news_at > tail.position:
+            # Published since it was read, and heard before that was known.
+            self._mark(watched)
 
     def _forget(self, watched: _Watched) -> list[str]:
         """Stop keeping up with a feed.
@@ -231,17 +237,24 @@ class Hub:
             await asyncio.sleep(PAUSE)
             return
         for watched, answer in zip(batch, answers, strict=True):
-            if isinstance(answer, CursorExpired):
-                watched.tail.refuse(answer)
+            try:
+                await self._take(watched, answer)
+            except Exception:  # one feed's fault keeps no other from being followed
+                logger.exception("The feed %r can't be followed; this is tried again.", str(watched.tail.feed.name))
+
+    async def _take(self, watched: _Watched, answer: _Answer) -> None:
+        """Take in what was read of a feed, and tell those who listen."""
+        if isinstance(answer, CursorExpired):
+            watched.tail.refuse(answer)
+            await _wake(watched.tail)
+        elif isinstance(answer, Exception):
+            raise answer
+        else:
+            watched.tail.take(*answer)
+            if answer[0].more:
+                self._mark(watched)
+            if answer[0].stored:
                 await _wake(watched.tail)
-            elif isinstance(answer, Exception):
-                logger.error("The feed %r can't be followed; this is tried again.", str(watched.tail.feed.name))
-            else:
-                watched.tail.take(*answer)
-                if answer[0].more:
-                    self._mark(watched)
-                if answer[0].stored:
-                    await _wake(watched.tail)
 
     async def _beat(self) -> None:
         due = 0.0
@@ -295,6 +308,8 @@ class _Watched:
         self.channels = channels
         self.unheard = set(channels)
         self.subscribed = asyncio.Event()
+        self.news_at = -1
+        """The highest timestamp that news were about, microseconds."""
         self.idle_since: float | None = None
         self.aged_at = asyncio.get_running_loop().time()
         self.is_forgotten = False
@@ -357,7 +372,7 @@ def _rendered(tail: Tail, forms: Sequence[Form], page: Page | CursorExpired) -> 
         return page
     try:
         return page, {form: recent.add(tail.feed.name, tail.own, form, page) for form in forms if page.stored}
-    except Exception as error:  # one feed's fault keeps no other from being followed
+    except Exception as error:  # raised where it concerns no other feed
         return error
 
 

@@ -65,6 +65,7 @@ class _Stream:
         "_has_ended",
         "_hub",
         "_is_beating",
+        "_is_late",
         "_is_live",
         "_is_woken",
         "_main",
@@ -87,20 +88,20 @@ class _Stream:
         self._main = asyncio.current_task()
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._is_live = self._is_woken = self._is_beating = self._has_ended = False
+        self._is_live = self._is_woken = self._is_beating = self._is_late = self._has_ended = False
 
     async def run(self, visit: Visit) -> None:
         """See `stream`."""
         self._hub.admit(self)
         try:
             pages = await self._begin(visit.query.reads)
+            # Not all that began together are to beat together.
+            self._set_timer(random.random())
             await self._tell(START)
             await self._write([opening()])
             await self._catch_up(pages)
             await self._write([identity_frame(self._identity())])
             self._is_live = True
-            # Not all that began together are to beat together.
-            self._set_timer(random.random())
             self.wake()
             receive = visit.receive
             # As many wait here as there are clients: they keep no more than they need.
@@ -110,11 +111,12 @@ class _Stream:
         except _Gone:
             return
         except asyncio.CancelledError:
-            # Of its own making: see `_break_off`.
+            # Of its own making: see `_end`.
             if not self._has_ended:
                 raise
         finally:
             self._has_ended = True
+            self._main = None
             self._hub.leave(self)
             if self._timer is not None:
                 self._timer.cancel()
@@ -143,7 +145,7 @@ class _Stream:
 
     async def _catch_up(self, pages: _Pages) -> None:
         pending = list(range(len(self.places)))
-        while pending:
+        while pending and _now() < self._age_at:
             unread = []
             for index, page in zip(pending, pages, strict=True):
                 place = self.places[index]
@@ -178,11 +180,13 @@ class _Stream:
             while self._is_woken and not self._has_ended:
                 self._is_woken = False
                 await self._deliver_once()
+            if self._has_ended:
+                self._end()
         except _Gone:
-            self._has_ended = True
+            self._end()
         except Exception:
             logger.exception("An event stream broke off.")
-            self._break_off()
+            self._end()
         finally:
             self._task = None
 
@@ -261,16 +265,17 @@ class _Stream:
         self._timer = asyncio.get_running_loop().call_later(seconds, self._beat)
 
     def _beat(self) -> None:
-        if self._is_beating and self._task is not None and _now() >= self._age_at:
-            # It should have ended by now, and yet something is being sent: the client doesn't read.
-            self._break_off()
+        if self._is_late:
+            # It should have ended a while ago, and yet something is being sent: the client doesn't read.
+            self._end()
             return
+        self._is_late = _now() >= self._age_at
         self._is_beating = True
         self._set_timer()
         self.wake()
 
-    def _break_off(self) -> None:
-        """End the stream in the middle."""
+    def _end(self) -> None:
+        """Wait for the client no more, whether it is told that this is the end or not."""
         self._has_ended = True
         if self._main is not None:
             self._main.cancel()

@@ -53,13 +53,17 @@ class Log:
 
     def add(self, rendered: Iterable[Rendered | None]) -> None:
         """Add what came behind the last, but not what is damaged."""
+        old = len(self._positions)
         for one in rendered:
             if one is not None:
                 self._positions.append(one.stored.position)
                 self._rendered.append(one)
                 self._size += len(one.part.body)
-        while len(self._positions) > 1 and (len(self._positions) > MAX_ENTRIES or self._size > MAX_BYTES):
-            self._cut((len(self._positions) + 1) // 2)
+        # Nobody has had the new ones yet: they stay, however many they are, until others come.
+        while old and (len(self._positions) > MAX_ENTRIES or self._size > MAX_BYTES):
+            number = (old + 1) // 2
+            self._cut(number)
+            old -= number
         self.memo.clear()
 
     def after(self, at: int) -> list[Rendered] | None:

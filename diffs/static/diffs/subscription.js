@@ -122,7 +122,7 @@ export class Subscription {
         if (this.#audience.away) await this.#pause(this.#audience.away);
         // What is asked for meanwhile would only be held back.
         else if (this.#teller.settling) await this.#teller.settling;
-        else await sleep(await this.#ask(this.#turn), { signal: this.#turn.signal });
+        else await this.#askAndRest(this.#turn);
       } catch (error) {
         this.#isConnected = false;
         const reason = this.#turn.signal.aborted ? this.#turn.signal.reason : error;
@@ -137,6 +137,12 @@ export class Subscription {
     this.#say("paused");
     await away;
     this.#say("connecting");
+  }
+
+  /** @param {AbortController} turn */
+  async #askAndRest(turn) {
+    const pause = await this.#ask(turn);
+    if (pause) await sleep(pause, { signal: turn.signal });
   }
 
   /**
@@ -205,13 +211,14 @@ export class Subscription {
         const { done, value } = await reader.read().catch(brokenOff);
         opening.stop();
         if (done) throw new WayError("The stream has ended.");
+        let isEnd = false;
         for (const block of parser.push(value)) {
-          const isEnd = this.#readBlock(block);
-          if (isEnd && !isTold) throw new WayError("The stream ended before it began.");
-          if (isEnd) return 0;
-          isTold ||= block.id !== null;
+          isEnd ||= this.#readBlock(block);
+          isTold ||= block.id !== null && !isEnd;
         }
         if (isTold) this.#live("stream");
+        else if (isEnd) throw new WayError("The stream ended before it began.");
+        if (isEnd) return 0;
         if (performance.now() - began > patience) this.#strikes = 0;
         if (this.#teller.held > MOST_HELD) {
           watchdog.stop();

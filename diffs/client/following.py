@@ -111,10 +111,12 @@ def follow(endpoint: Endpoint, cursors: Cursors, manner: Manner) -> Generator[St
     refusals = 0
     while True:
         before = dict(cursors)
+        # Otherwise it would depend on the answer which moment that is, and the answer may get lost.
+        begins_now = NOW in before.values()
         pages, told = yield from endpoint.answer(
             question(endpoint, cursors, manner.limit),
             functools.partial(read_pages, asked=before),
-            wait=manner.wait,
+            wait=0 if begins_now else manner.wait,
             patience=manner.patience,
         )
         count = 0
@@ -137,7 +139,7 @@ def follow(endpoint: Endpoint, cursors: Cursors, manner: Manner) -> Generator[St
         if refusals > 1:
             # A server that refuses its own cursors would be asked without end.
             yield Pause(backoff(refusals - 1, endpoint.chance))
-        elif not (has_moved and any(_has_more(page) for page in pages)):
+        elif not (has_moved and (begins_now or any(_has_more(page) for page in pages))):
             seconds = _pause(told, manner, has_news=bool(count)) * (0.9 + endpoint.chance() / 5)
             if seconds:
                 yield Pause(seconds)

@@ -4,7 +4,7 @@ import { Source, authorization, failure, mediaType } from "./requests.js";
 import { isPlain } from "./known.js";
 import { Subscription } from "./subscription.js";
 import { call, reportUncaught } from "./telling.js";
-import { backOff, sleep } from "./waiting.js";
+import { Watchdog, backOff, sleep } from "./waiting.js";
 
 /** @typedef {import("./diffs.d.ts").Change} Change */
 /** @typedef {import("./diffs.d.ts").CollectionOptions} CollectionOptions */
@@ -186,9 +186,21 @@ export class Collection {
     if (typeof snapshot === "function") return snapshot();
     // The token opens the feed; of whatever else gives rows it is none of the business.
     const headers = snapshot ? {} : authorization(typeof token === "function" ? await token() : token);
-    const signal = AbortSignal.timeout(SNAPSHOT_TIME);
     const address = snapshot ? String(snapshot) : this.#source.snapshotAddress();
-    const response = await fetch.call(globalThis, address, { cache: "no-store", credentials, headers, signal });
+    const control = new AbortController();
+    const watchdog = new Watchdog(() => control.abort(new Error("The rows don't come.")));
+    watchdog.expect(SNAPSHOT_TIME);
+    try {
+      const { signal } = control;
+      return await this.#readSnapshot(await fetch.call(globalThis, address, { cache: "no-store", credentials, headers, signal }));
+    } finally {
+      watchdog.stop();
+    }
+  }
+
+  /** @param {Response} response @returns {Promise<Snapshot>} */
+  async #readSnapshot(response) {
+    const { snapshot } = this.#options;
     if (mediaType(response) !== "application/json" || !response.ok) {
       const error = await failure(response);
       // An object that isn't there has no row; from its feed's beginning on it may come to be.

@@ -33,7 +33,7 @@ export class EventParser {
     /** @type {Block[]} */
     const blocks = [];
     let start = 0;
-    for (const { 0: end, index } of text.matchAll(LINE_END)) {
+    for (const { 0: end, index = 0 } of text.matchAll(LINE_END)) {
       this.#pieces.push(text.slice(start, index));
       start = index + end.length;
       const line = this.#pieces.length === 1 ? this.#pieces[0] : this.#pieces.join("");

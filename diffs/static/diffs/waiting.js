@@ -16,12 +16,12 @@ export function backOff(failures, first, longest) {
  * Wait.
  *
  * @param {number} milliseconds How long, unless the network comes back meanwhile.
- * @param {object} [until]
- * @param {AbortSignal} [until.signal] Ends it at once.
- * @param {number} [until.atLeast] How long it takes also where the network comes back.
+ * @param {{signal?: AbortSignal, atLeast?: number}} [until]
+ *   What ends it at once, and how long it takes also where the network comes back.
  * @returns {Promise<void>}
  */
-export function sleep(milliseconds, { signal, atLeast = 0 } = {}) {
+export function sleep(milliseconds, until = {}) {
+  const { signal, atLeast = 0 } = until;
   return new Promise((resolve) => {
     if (signal?.aborted) return resolve();
     const began = performance.now();

@@ -15,7 +15,6 @@ from django.contrib.staticfiles.storage import ManifestStaticFilesStorage
 from django.core.management import call_command
 
 import diffs
-
 from tests.needs import missing
 
 HERE = Path(__file__).resolve().parent

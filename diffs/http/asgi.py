@@ -36,7 +36,8 @@ from .rules import Rules, in_thread
 from .sessions import Authenticate, make_request
 from .visit import Message, Receive, Scope, Send, Visit
 
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+# Applications differ in what they say a scope is: Django's takes a dict.
+Application = Callable[[Any, Receive, Send], Awaitable[None]]
 
 logger = logging.getLogger("django.request")
 

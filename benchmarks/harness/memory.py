@@ -1,8 +1,9 @@
-"""How much memory a Redis server uses for what it holds."""
+"""How much memory servers use for what they hold."""
 
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import redis
 
@@ -25,3 +26,13 @@ def used(client: redis.Redis) -> int:
         before = now
         time.sleep(PAUSE_SECONDS)
     raise TimeoutError("The server's memory doesn't settle.")
+
+
+def of_process(pid: int) -> int:
+    """Bytes of memory that a process has to itself, and its share of what it has in common with others.
+
+    Raises:
+        OSError: this system doesn't tell.
+    """
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) * 1024

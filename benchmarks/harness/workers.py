@@ -35,6 +35,8 @@ class Worker:
             environment: variables on top of this process's own.
         """
         self.name = name
+        self.environment = dict(environment)
+        """The variables that it was given."""
         self._log = tempfile.TemporaryFile("w+", prefix="diffs-bench-")  # noqa: SIM115
         self._process = subprocess.Popen(
             list(map(str, command)),

@@ -11,7 +11,7 @@ import functools
 import logging
 import re
 from collections.abc import Awaitable, Callable, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from django.core.handlers.asgi import get_script_prefix

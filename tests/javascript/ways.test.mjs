@@ -76,6 +76,28 @@ test("a long poll that is empty and hasn't waited doesn't make for a storm", asy
   await on.server.next();
 });
 
+test("the moment that now is isn't waited for", async () => {
+  const told = follow("/diffs/polls.question/1/?since=now", { mode: "long-poll" });
+  const first = await on.server.next();
+  assert.deepEqual([first.since, first.headers.prefer], ["now", undefined]);
+  first.json(page("c1"));
+  const second = await on.server.next();
+  assert.deepEqual([second.since, second.headers.prefer], ["c1", "wait=25"]);
+  assert.deepEqual(told.reports, ["live long-poll"]);
+});
+
+test("P4 a long poll whose cursor is refused again and again doesn't make for a storm", async () => {
+  const told = follow(undefined, { mode: "long-poll" });
+  (await on.server.next()).problem(410, { reason: "reset", cursor: "c8" });
+  await until(() => told.subscription.cursor === "c8");
+  await on.clock.pass(999);
+  assert.equal(on.server.waiting, 0);
+  await on.clock.pass(1);
+  (await on.server.next()).problem(410, { reason: "reset", cursor: "c9" });
+  await until(() => told.subscription.cursor === "c9");
+  assert.deepEqual(told.reports, ["live long-poll"]);
+});
+
 test("a long poll may take its time before it counts as lost", async () => {
   const told = follow(undefined, { mode: "long-poll" });
   await on.server.next();

@@ -152,7 +152,7 @@ export class Subscription {
    * @returns {Promise<number>} How long to wait before asking again, in milliseconds.
    */
   async #ask(turn) {
-    const { since, token, wait } = this.#options;
+    const { since, token } = this.#options;
     if (!this.#asked) {
       this.#asked = this.#source.split(await this.#consult(/** @type {Function} */ (since)));
       this.#teller.cursors = this.#asked;
@@ -161,14 +161,16 @@ export class Subscription {
     if (turn.signal.aborted) throw INTERRUPTED;
     if (performance.now() - this.#changedWay > BETTER_AFTER) this.#way = bestWay(this.#options);
     const way = this.#way;
+    // The first answer says which moment "now" is: it is not to be waited for.
+    const wait = way === "long-poll" && !this.#asked.includes("now") ? this.#options.wait : 0;
     const watchdog = new Watchdog(() => turn.abort(new WayError("The endpoint doesn't answer.")));
-    watchdog.expect(ANSWER_TIME + (way === "long-poll" ? wait : 0));
+    watchdog.expect(ANSWER_TIME + wait);
     try {
       const began = performance.now();
-      const response = await this.#fetch(way, turn.signal);
+      const response = await this.#fetch(way, wait, turn.signal);
       const isStream = response.status === 200 && mediaType(response) === STREAM;
       if (isStream && way === "stream") return await this.#readStream(response, turn, watchdog);
-      return await this.#readAnswer(response, way, began);
+      return await this.#readAnswer(response, way, wait, began);
     } finally {
       watchdog.stop();
     }
@@ -184,16 +186,16 @@ export class Subscription {
     }
   }
 
-  /** @param {Mode} way @param {AbortSignal} signal */
-  #fetch(way, signal) {
-    const { credentials, fetch = globalThis.fetch, wait } = this.#options;
+  /** @param {Mode} way @param {number} wait @param {AbortSignal} signal */
+  #fetch(way, wait, signal) {
+    const { credentials, fetch = globalThis.fetch } = this.#options;
+    const asked = /** @type {string[]} */ (this.#asked);
     const headers = {
       Accept: way === "stream" ? `${STREAM}, ${JSON_TYPE};q=0.9` : JSON_TYPE,
-      ...(way === "long-poll" ? { Prefer: `wait=${Math.round(wait / 1000)}` } : {}),
+      ...(wait ? { Prefer: `wait=${Math.round(wait / 1000)}` } : {}),
       ...authorization(this.#token),
     };
-    const address = this.#source.address(/** @type {string[]} */ (this.#asked));
-    return fetch.call(globalThis, address, { cache: "no-store", credentials, headers, signal });
+    return fetch.call(globalThis, this.#source.address(asked), { cache: "no-store", credentials, headers, signal });
   }
 
   /** @param {Response} response @param {AbortController} turn @param {Watchdog} watchdog */
@@ -244,18 +246,18 @@ export class Subscription {
     return event === "resume";
   }
 
-  /** @param {Response} response @param {Mode} way @param {number} began */
-  async #readAnswer(response, way, began) {
+  /** @param {Response} response @param {Mode} way @param {number} wait @param {number} began */
+  async #readAnswer(response, way, wait, began) {
     const pages = await this.#pagesOf(response);
-    const hasWaited = way === "long-poll" && response.headers.has("Preference-Applied");
-    if (way === "stream" || (way === "long-poll" && !hasWaited && response.ok)) this.#stepDown();
+    const hasIgnored = wait > 0 && response.ok && !response.headers.has("Preference-Applied");
+    if (way === "stream" || hasIgnored) this.#stepDown();
     const { isMore, isNews } = this.#readPages(pages);
     this.#strikes = 0;
-    this.#live(hasWaited ? "long-poll" : "poll");
+    this.#live(way === "long-poll" && !hasIgnored ? "long-poll" : "poll");
     if (isMore) return 0;
     if (this.#way === "poll") return this.#options.pollEvery * (0.9 + Math.random() / 5);
-    // An answer with nothing in it that comes at once has not waited, whatever it says.
-    return hasWaited && !isNews && performance.now() - began < FIRST_PAUSE ? FIRST_PAUSE : 0;
+    // An answer without diffs that comes at once has not waited, whatever it says.
+    return wait && !isNews && performance.now() - began < FIRST_PAUSE ? FIRST_PAUSE : 0;
   }
 
   /** @param {Response} response @returns {Promise<any[]>} A page of each feed. */
@@ -285,7 +287,7 @@ export class Subscription {
     this.#teller.take({ cursors: pages.map((page, place) => (page.error ? before[place] : page.cursor)) });
     const refused = pages.filter((page) => page.error);
     for (const { error, feed } of refused) this.#teller.take({ reset: resetOf({ feed, ...error }), cursors });
-    return { isMore: pages.some((page) => page.more), isNews: found.length + refused.length > 0 };
+    return { isMore: pages.some((page) => page.more), isNews: found.length > 0 };
   }
 
   /** @param {unknown} error */

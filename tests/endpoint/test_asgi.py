@@ -305,7 +305,7 @@ def broken(rule: Any) -> None:
 
 
 def test_error_of_a_rule_is_500_without_details_and_logged_as_django_does(
-    broken: None, caplog: pytest.LogCaptureFixture
+    db: None, broken: None, caplog: pytest.LogCaptureFixture
 ) -> None:
     client = AsgiClient(raise_request_exception=False)
 

@@ -231,7 +231,7 @@ def test_site_may_say_who_reads(reader: AsgiClient, questions: Feed, authenticat
 
 
 def test_site_may_say_who_reads_without_djangos_users(
-    questions: Feed, rule: Any, monkeypatch: pytest.MonkeyPatch
+    db: None, questions: Feed, rule: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Somebody:
         is_authenticated = True
@@ -243,13 +243,13 @@ def test_site_may_say_who_reads_without_djangos_users(
     assert [client.get(f"/testapp.question/42/{query}").status_code for query in ("?u", "")] == [200, 401]
 
 
-def test_nobody_is_djangos_anonymous_user(questions: Feed, rule: Any) -> None:
+def test_nobody_is_djangos_anonymous_user(db: None, questions: Feed, rule: Any) -> None:
     rule(Question, permission=lambda request, model, pk: request.user == AnonymousUser())
 
     assert AsgiClient(mount(_nowhere, authenticate=lambda request: None)).get(PATH).status_code == 200
 
 
-def test_error_of_who_says_who_reads_is_not_taken_for_nobody(questions: Feed) -> None:
+def test_error_of_who_says_who_reads_is_not_taken_for_nobody(db: None, questions: Feed) -> None:
     def fail(request: HttpRequest) -> Any:
         return request.nothing_of_that_name  # type: ignore[attr-defined]
 

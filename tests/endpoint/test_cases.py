@@ -14,7 +14,13 @@ from .ways import WAYS
 @pytest.mark.parametrize(
     ("way", "case"),
     [
-        pytest.param(way, case, id=f"{way}-{case.name.replace(' ', '_')}")
+        pytest.param(
+            way,
+            case,
+            id=f"{way}-{case.name.replace(' ', '_')}",
+            # Before rules are asked, connections that other tests left open are looked at.
+            marks=[pytest.mark.django_db] if way == "asgi" else [],
+        )
         for case in CASES
         for way in WAYS
         if way in case.ways

@@ -23,7 +23,7 @@ on_other_servers := DIFFS_TEST_SERVERS=redis62,redis $(if $(REQUIRE_ALL_SERVERS)
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.ready-embedded ## run the example site with live data, until Ctrl-C
+demo: $(VENV)/.ready-demo ## run the example site with live data, until Ctrl-C
 	$(run) example/manage.py demo
 
 test: $(VENV)/.ready-dev ## run all tests on SQLite, then those about the database on PostgreSQL
@@ -66,7 +66,7 @@ clean: ## remove what these targets made, the environment too
 
 # An environment with one extra of setup.py. The stamp holds the choice it was made with, and another one makes it stale.
 choice := $(PYTHON) $(DJANGO)
-stamps := $(VENV)/.ready-embedded $(VENV)/.ready-dev $(VENV)/.ready-bench
+stamps := $(VENV)/.ready-demo $(VENV)/.ready-dev $(VENV)/.ready-bench
 $(shell for stamp in $(stamps); do [ "$$(cat $$stamp 2>/dev/null)" = "$(choice)" ] || echo $$stamp; done): FORCE
 
 $(VENV)/.ready-%: setup.py

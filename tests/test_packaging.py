@@ -56,6 +56,7 @@ def test_wheel_holds_every_file_of_the_package_and_nothing_else(built: Path) -> 
         names = {name for name in wheel.namelist() if ".dist-info/" not in name}
     assert names == files_of(ROOT / "diffs")
     assert {"diffs/py.typed", *files_of(ROOT / "diffs" / "store", ".lua")} <= names
+    assert {f"diffs/static/diffs/{name}" for name in ("diffs.js", "diffs.d.ts", "package.json", "LICENSE")} <= names
     assert files_of(ROOT / "diffs", ".lua")
 
 
@@ -66,7 +67,7 @@ def test_wheel_says_what_it_is_and_what_it_needs(built: Path) -> None:
     assert (fields["Name"], fields["License-Expression"]) == ("django-diffs", "MIT")
     assert fields["Requires-Python"] == ">=3.10"
     assert fields["Description-Content-Type"] == "text/x-rst"
-    assert fields.get_all("Provides-Extra") == ["embedded", "fast", "test", "bench", "dev"]
+    assert fields.get_all("Provides-Extra") == ["embedded", "fast", "client", "test", "demo", "bench", "dev"]
     needed = [line for line in fields.get_all("Requires-Dist", []) if "extra ==" not in line]
     assert needed == [
         "django<6.2,>=5.2",
@@ -81,7 +82,7 @@ def test_source_distribution_holds_what_testing_it_takes(built: Path) -> None:
     with tarfile.open(next(built.glob("*.tar.gz"))) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert files_of(ROOT / "diffs") <= names
-    assert files_of(ROOT / "tests", ".py") <= names
+    assert files_of(ROOT / "tests", ".py") | files_of(ROOT / "tests" / "javascript") <= names
     assert {".ci/run", "CHANGELOG.rst", "LICENSE", "Makefile", "README.rst", "pyproject.toml", "tox.ini"} <= names
 
 

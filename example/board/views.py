@@ -1,6 +1,7 @@
 """The page, and the list that it loads once."""
 
 import math
+from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
@@ -19,7 +20,8 @@ FIELDS = ["number", "airline", "tail", "origin", "destination", "scheduled", "ex
 def board(request: HttpRequest) -> HttpResponse:
     """The page; its rows come from `flights`, and from then on from diffs."""
     cities = dict(Airport.objects.values_list("code", "city"))
-    addresses = {"list": reverse("flights"), "pull": reverse("diffs:feeds")}
+    feeds = urlencode([("feed", f"@board.airport:{code}") for code in ORIGINS])
+    addresses = {"list": reverse("flights"), "pull": f"{reverse('diffs:feeds')}?{feeds}"}
     return render(request, "board/board.html", {"addresses": addresses, "cities": cities, "origins": ORIGINS})
 
 

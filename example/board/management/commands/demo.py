@@ -8,6 +8,7 @@ import time
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -16,9 +17,9 @@ from django.core.management.base import BaseCommand, CommandError
 from django.core.management.utils import get_random_secret_key
 
 from board.management.commands.replay import FIRST_DEPARTURE, SPEED, speed, time_of_day
+from board.management.commands.serve import HOST
 from board.processes import Processes, interruptible
 
-HOST = "127.0.0.1"
 USER = "demo"
 PATIENCE = 30.0
 """Seconds that the site has for its first answer, and the embedded server for its end."""
@@ -64,7 +65,10 @@ class Command(BaseCommand):
         processes.run("createsuperuser", "--noinput", "--username", USER, "--email", "", quiet=True)
         port = free_port(options["port"])
         site = f"http://{HOST}:{port}"
-        processes.start("runserver", "--noreload", f"{HOST}:{port}", quiet=True)
+        if find_spec("uvicorn"):
+            processes.start("serve", "--port", str(port))
+        else:
+            processes.start("runserver", "--noreload", f"{HOST}:{port}", quiet=True)
         replay = ("--speed", str(options["speed"]), "--from", f"{options['start']:%H:%M}")
         processes.start("replay", "--loop", *replay)
         cursor = first_cursor(processes, site)
@@ -83,6 +87,8 @@ INTRODUCTION = """
     curl '{site}/diffs/board.airport/JFK/?limit=3'
     curl '{site}/diffs/board.airport/JFK/?since={cursor}'
     curl '{site}/diffs/?feed=now@board.airport:EWR&feed={cursor}@board.airport:JFK'
+    curl '{site}/diffs/board.airport/JFK/?since=now&wait=10'
+    curl -N -H 'Accept: text/event-stream' '{site}/diffs/board.airport/JFK/?since=now'
 
   The day takes about ten minutes at the usual speed; --from 17:00 begins in the storm.
   Ctrl-C ends everything and leaves nothing behind.

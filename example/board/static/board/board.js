@@ -1,16 +1,18 @@
 // The departures board: loads its rows once and then lives on diffs.
 
+import { collection } from "../diffs/diffs.js";
 import { HallClock } from "./clock.js";
 import { put } from "./flaps.js";
-import { follow } from "./follow.js";
 import { Hall, isGone, timeOfDay } from "./hall.js";
-import { Meter, Tape } from "./wire.js";
+import { Meter, Tape, counting } from "./wire.js";
 
-const STATES = { loading: "Loading", live: "Live", reconnecting: "Reconnecting" };
+const STATES = { connecting: "Loading", live: "Live", retrying: "Reconnecting", paused: "Paused", refused: "Refused" };
+const MODES = { stream: "by event stream", "long-poll": "by long polls", poll: "by polls" };
 
 const find = (selector, within = document) => within.querySelector(selector);
 const read = (id) => JSON.parse(document.getElementById(id).textContent);
 
+const addresses = read("addresses");
 const cities = read("cities");
 const flights = new Map();
 const clock = new HallClock();
@@ -23,36 +25,51 @@ for (const hall of document.querySelectorAll(".hall")) {
   halls.set(hall.dataset.origin, new Hall(find(".rows", hall), cities));
 }
 
-follow(read("addresses"), {
-  onList(list) {
-    flights.clear();
-    for (const flight of list.flights) flights.set(flight.number, flight);
-    const local = list.airports.find(({ local_time: time }) => time)?.local_time;
-    if (local) clock.set(Date.parse(local));
-    show(true);
-  },
-  onDiffs(diffs) {
-    diffs.forEach(apply);
+const rows = collection(addresses.pull, {
+  snapshot: load,
+  key: (model, number) => number,
+  models: ["board.flight"],
+  // Whoever moves elsewhere is no longer told of here.
+  keep: ({ data }) => halls.has(data.origin),
+  pollEvery: 1000,
+  longestPause: 5000,
+  fetch: counting((bytes) => meter.count(bytes)),
+  onStatus: tell,
+  onChange({ renewed, keys, diffs }) {
+    for (const number of keys) {
+      const row = rows.get(number);
+      if (row) flights.set(number, { ...row.data, number });
+      else flights.delete(number);
+    }
+    for (const { data, timestamp } of diffs) {
+      if (data.local_time) clock.tick(Date.parse(data.local_time), timestamp, performance.now());
+    }
+    if (diffs.length) meter.update();
     tape.add(diffs);
-    show(false);
+    show(renewed);
   },
-  onState(state) {
-    document.body.dataset.state = state;
-    const words = find("#link");
-    if (words.textContent !== STATES[state]) words.textContent = STATES[state];
-  },
-  onTraffic: (traffic) => meter.show(traffic),
 });
 
-/** Do to the flights in memory what a diff says was done to those in the database. */
-function apply({ action, model, pk, data, timestamp }) {
-  if (model === "board.airport") {
-    if (data.local_time) clock.tick(Date.parse(data.local_time), timestamp, performance.now());
-  } else if (action === "delete") {
-    flights.delete(pk);
-  } else if (action === "create" || flights.has(pk)) {
-    flights.set(pk, { ...flights.get(pk), ...data, number: pk });
-  }
+/** The list, and where the diffs go on. */
+async function load() {
+  const response = await fetch(addresses.list, { cache: "no-store", signal: AbortSignal.timeout(10_000) });
+  if (!response.ok) throw new Error(`The list can't be had: ${response.status}`);
+  const text = await response.text();
+  const { airports, flights: list } = JSON.parse(text);
+  meter.load(new TextEncoder().encode(text).length);
+  const local = airports.find(({ local_time: time }) => time)?.local_time;
+  if (local) clock.set(Date.parse(local));
+  return {
+    cursor: Object.fromEntries(airports.map(({ feed, cursor }) => [feed, cursor])),
+    rows: list.map(({ number, ...data }) => ({ model: "board.flight", pk: number, data })),
+  };
+}
+
+function tell({ status, mode }) {
+  document.body.dataset.state = status;
+  document.body.dataset.mode = mode ?? "";
+  find("#link").textContent = STATES[status];
+  find("#mode").textContent = status === "live" ? MODES[mode] : "";
 }
 
 function show(quiet) {

@@ -10,28 +10,71 @@ function size(bytes) {
   return `${number.toFixed(power && number < 100 ? 1 : 0)} ${UNITS[power]}`;
 }
 
-/** Shows what the polls took beside what reloading the list every time would have taken. */
+/**
+ * As the browser's own `fetch`, and tells of the bytes of each body as they come.
+ *
+ * @param {(bytes: number) => void} tell
+ */
+export function counting(tell) {
+  return async (address, options) => {
+    const response = await fetch(address, options);
+    const counter = new TransformStream({
+      transform(chunk, control) {
+        tell(chunk.byteLength);
+        control.enqueue(chunk);
+      },
+    });
+    return response.body ? new Response(response.body.pipeThrough(counter), response) : response;
+  };
+}
+
+/** Shows what the diffs took beside what reloading the list would have taken, each time that something changed. */
 export class Meter {
   #element;
+  #updatedAt = -Infinity;
+  #traffic = { bytes: 0, updates: 0, loads: 0, listBytes: 0 };
 
   constructor(element) {
     this.#element = element;
   }
 
-  show({ polls, pollBytes, loads, listBytes }) {
-    const reload = polls * listBytes;
-    this.#line("polls", pollBytes, reload);
+  /** Bytes came, with diffs or without. */
+  count(bytes) {
+    this.#traffic.bytes += bytes;
+  }
+
+  /** The list came. */
+  load(bytes) {
+    this.#traffic.loads += 1;
+    this.#traffic.listBytes = bytes;
+    this.#show();
+  }
+
+  /** Something changed; what comes within a second would be reloaded together. */
+  update() {
+    const now = performance.now();
+    if (now - this.#updatedAt >= 1000) {
+      this.#updatedAt = now;
+      this.#traffic.updates += 1;
+    }
+    this.#show();
+  }
+
+  #show() {
+    const { bytes, updates, loads, listBytes } = this.#traffic;
+    const reload = updates * listBytes;
+    this.#line("diffs", bytes, reload);
     this.#line("reload", reload, reload);
-    this.#put(".meter-count", polls.toLocaleString("en"));
-    this.#put("#saving", pollBytes ? `${Math.round(reload / pollBytes).toLocaleString("en")}×` : "–");
-    this.#put("#loads", `Loaded ${loads === 1 ? "once" : `${loads} times`}, ${size(listBytes)}. Counted are the bodies of the responses.`);
+    this.#put(".meter-count", updates.toLocaleString("en"));
+    this.#put("#saving", bytes && updates ? `${Math.round(reload / bytes).toLocaleString("en")}×` : "–");
+    this.#put("#loads", `Loaded ${loads === 1 ? "once" : `${loads} times`}, ${size(listBytes)}. Counted are the bodies of the responses, and at most one update a second.`);
   }
 
   #line(name, bytes, whole) {
     const line = this.#element.querySelector(`#meter-${name}`);
     line.dataset.bytes = bytes;
     line.querySelector(".meter-bytes").textContent = size(bytes);
-    line.querySelector(".meter-bar").style.setProperty("--part", whole ? (100 * bytes) / whole : 0);
+    line.querySelector(".meter-bar").style.setProperty("--part", whole ? Math.min(100, (100 * bytes) / whole) : 0);
   }
 
   #put(selector, text) {

@@ -142,7 +142,10 @@ def test_every_error_and_every_attribute_of_a_diff_is_in_the_page_on_reading() -
 
 
 def test_every_parameter_of_the_endpoint_is_in_the_protocol() -> None:
-    names = (protocol.SINCE, protocol.LIMIT, protocol.FEED, protocol.TOKEN, protocol.SNAPSHOT, protocol.COLLAPSE)
+    names = (
+        *(protocol.SINCE, protocol.LIMIT, protocol.FEED, protocol.TOKEN),
+        *(protocol.SNAPSHOT, protocol.COLLAPSE, protocol.WAIT),
+    )
     table = page("protocol").text.partition("\nParameters\n")[2].partition("\n:")[0]
     assert sorted(names) == sorted(re.findall(r"^``(\w+)(?:=1)?`` ", table, re.MULTILINE))
 

@@ -87,5 +87,5 @@ class Stream:
 
 def parts(text: str) -> Iterator[str]:
     """The parts of a text, in which a line that begins with a space belongs to the one before."""
-    for part in re.split(r"\n{2,}", text.strip("\n")):
+    for part in filter(None, re.split(r"\n{2,}", text.strip("\n"))):
         yield re.sub(r"\n +", " ", part)

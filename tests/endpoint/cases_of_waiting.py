@@ -8,6 +8,8 @@ NOTICE = "/diffs/testapp.notice/1/"
 SEVERAL = "/diffs/?feed=@testapp.notice:1&feed=@testapp.notice:2"
 APPLIED = "Preference-Applied"
 AT_ONCE = {**PAGE, APPLIED: None}
+# No cache may give such an answer again: it would come at once, and its client would ask and ask.
+WAITED = {**PAGE, "Cache-Control": "private, no-cache"}
 STREAM = {"Accept": "text/event-stream"}
 
 WAIT = "'wait' takes a whole number of seconds from 0 to 60."
@@ -23,13 +25,13 @@ WAITS = [
     Case("nobody waits for nothing", NOTICE + "?since={end}&wait=0", 200, page("{end}"), AT_ONCE),
     Case("an empty wait is none", NOTICE + "?since={end}&wait=", 200, page("{end}"), AT_ONCE),
     Case("the view doesn't wait", NOTICE + "?since={end}&wait=60", 200, page("{end}"), AT_ONCE, ways=["view"]),
-    Case("a wait with news", NOTICE + "?wait=60", 200, ALL, {**PAGE, APPLIED: "wait=60"}, ways=["asgi"]),
+    Case("a wait with news", NOTICE + "?wait=60", 200, ALL, {**WAITED, APPLIED: "wait=60"}, ways=["asgi"]),
     Case(
         "a wait for several feeds with news in one",
         SEVERAL + "&wait=7",
         200,
         {"feeds": [{"feed": "testapp.notice:1", **ALL}, {"feed": "testapp.notice:2", **page("{empty}")}]},
-        {**PAGE, APPLIED: "wait=7"},
+        {**WAITED, APPLIED: "wait=7"},
         ways=["asgi"],
     ),
     Case("HEAD never waits", NOTICE + "?since={end}&wait=60", 200, None, AT_ONCE, "HEAD"),
@@ -112,7 +114,7 @@ PREFERENCES = [
             NOTICE,
             200,
             ALL,
-            {**PAGE, APPLIED: f"wait={wait}"},
+            {**WAITED, APPLIED: f"wait={wait}"},
             sent={"Prefer": text},
             ways=["asgi"],
         )
@@ -129,7 +131,7 @@ PREFERENCES = [
         NOTICE + "?wait=3",
         200,
         ALL,
-        {**PAGE, APPLIED: "wait=3"},
+        {**WAITED, APPLIED: "wait=3"},
         sent={"Prefer": "wait=10"},
         ways=["asgi"],
     ),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from diffs.cursor import Cursor
 from diffs.errors import CursorExpired
+from diffs.http.protocol import PREFERENCE_APPLIED, PRIVATE_CACHE, PUBLIC_CACHE
 from diffs.http.pull import Grant, answer
 from diffs.http.recent import Found
 from diffs.http.replies import Reply
@@ -17,6 +18,8 @@ from .hub import Hub, hubs
 from .tail import Place
 
 _Pages = list[Found | CursorExpired]
+
+_PUBLIC = ("Cache-Control", PUBLIC_CACHE)
 
 
 async def wait_for_news(visit: Visit) -> Reply | None:
@@ -42,7 +45,9 @@ async def wait_for_news(visit: Visit) -> Reply | None:
     finally:
         hub.leave(waiter)
     reply = await visit.rules.ask(lambda: answer(visit.asked, visit.query, visit.grants, pages))
-    return Reply(reply.status, (*reply.headers, ("Preference-Applied", f"wait={visit.query.wait}")), reply.body)
+    # A cache that gave the answer again would give it at once, and clients would ask and ask.
+    headers = [("Cache-Control", PRIVATE_CACHE) if header == _PUBLIC else header for header in reply.headers]
+    return Reply(reply.status, (*headers, (PREFERENCE_APPLIED, f"wait={visit.query.wait}")), reply.body)
 
 
 class _Waiter:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import trustme
 from django.db import connection
 
 from diffs.client import AsyncClient, Client, Event
@@ -19,6 +20,19 @@ from .sites import Site
 
 Take = Callable[..., list[Event]]
 """``take(url, feed, ..., count=3)`` follows until there are so many events, and calls ``then`` with each."""
+
+
+@pytest.fixture(scope="session")
+def _authority(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("tls") / "authority.pem"
+    trustme.CA().cert_pem.write_to_path(str(path))
+    return str(path)
+
+
+@pytest.fixture(autouse=True)
+def _one_authority(_authority: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trust one authority: reading all that there are takes longer than most of these tests."""
+    monkeypatch.setenv("SSL_CERT_FILE", _authority)
 
 
 @pytest.fixture

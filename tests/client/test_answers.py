@@ -22,6 +22,7 @@ from diffs.client import (
     Reset,
     Unauthorized,
     Unavailable,
+    outage,
     transport,
 )
 from tests.endpoint.feeds import Feed

@@ -112,7 +112,7 @@ class PullApplication:
             grants = await rules.ask(lambda: authorise(query, rules.reader))
             visit = Visit(asked, query, grants, rules, receive)
             if asked.stream:
-                await stream(visit, outlet.send)
+                await stream(visit, outlet.send, outlet.onward)
                 return None
             if query.wait and asked.method == "GET":
                 return await wait_for_news(visit)
@@ -231,10 +231,11 @@ def _encoded(headers: Iterable[Header]) -> list[tuple[bytes, bytes]]:
 class _Outlet:
     """Sends to the client, with what every answer to it carries."""
 
-    __slots__ = ("_has_begun", "_headers", "_send")
+    __slots__ = ("_has_begun", "_headers", "onward")
 
     def __init__(self, send: Send, headers: Iterable[Header] = ()) -> None:
-        self._send = send
+        self.onward = send
+        """Sends what comes after the beginning, which carries all this."""
         self._headers = _encoded((_NO_SNIFFING, *headers))
         self._has_begun = False
 
@@ -243,7 +244,7 @@ class _Outlet:
         if message["type"] == "http.response.start":
             self._has_begun = True
             message = {**message, "headers": [*message["headers"], *self._headers]}
-        await self._send(message)
+        await self.onward(message)
 
     async def reply(self, reply: Reply) -> None:
         """Send a whole answer."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 from typing import Any
 
 from diffs.conf import settings
@@ -15,7 +15,7 @@ from diffs.http.documents import AS_JSON
 from diffs.http.pull import expired
 from diffs.http.recent import Found
 from diffs.http.render import Rendered
-from diffs.http.visit import Message, Send, Visit
+from diffs.http.visit import Send, Visit
 from diffs.store import Read
 
 from .frames import diff_frame, identity_frame, named_frame, opening, with_feed
@@ -42,18 +42,19 @@ SPREAD = 0.1
 """By which part a stream may end early, so that not all that began together end together."""
 
 
-def stream(visit: Visit, send: Send) -> Coroutine[Any, Any, None]:
+def stream(visit: Visit, begin: Send, send: Send) -> Coroutine[Any, Any, None]:
     """Send what is there, then what comes, until the client has gone or the stream is old.
 
     Args:
         visit: the request, whose feeds the reader may see.
-        send: of ASGI.
+        begin: sends the message with which an answer begins.
+        send: sends all others; of ASGI.
 
     Raises:
         Problem: there are too many streams; nothing was sent.
         StoreUnavailable: Redis is away; nothing was sent.
     """
-    return _Stream(visit, send).run(visit)
+    return _Stream(visit, send).run(visit, begin)
 
 
 class _Stream:
@@ -90,22 +91,22 @@ class _Stream:
         self._timer: asyncio.TimerHandle | None = None
         self._is_live = self._is_woken = self._is_beating = self._is_late = self._has_ended = False
 
-    async def run(self, visit: Visit) -> None:
+    async def run(self, visit: Visit, begin: Send) -> None:
         """See `stream`."""
         self._hub.admit(self)
         try:
             pages = await self._begin(visit.query.reads)
             # Not all that began together are to beat together.
             self._set_timer(random.random())
-            await self._tell(START)
-            await self._write([opening()])
+            await _told(begin(START))
+            await self._write(opening())
             await self._catch_up(pages)
-            await self._write([identity_frame(self._identity())])
+            await self._write(identity_frame(self._identity()))
             self._is_live = True
             self.wake()
             receive = visit.receive
             # As many wait here as there are clients: they keep no more than they need.
-            del visit, pages
+            del visit, begin, pages
             while (await receive())["type"] != "http.disconnect":
                 pass
         except _Gone:
@@ -145,16 +146,18 @@ class _Stream:
 
     async def _catch_up(self, pages: _Pages) -> None:
         pending = list(range(len(self.places)))
-        while pending and _now() < self._age_at:
+        while pending and not self._is_late:
             unread = []
             for index, page in zip(pending, pages, strict=True):
                 place = self.places[index]
                 if isinstance(page, CursorExpired):
                     place.has_read(parse(page.cursor))
-                    await self._write([self._reset(index, page)])
+                    await self._write(self._reset(index, page))
                     continue
                 place.epoch = page.cursor.epoch
-                await self._write(await self._frames(index, [one for one in page.rendered if one is not None]))
+                frames = await self._frames(index, [one for one in page.rendered if one is not None])
+                if frames:
+                    await self._write(b"".join(frames))
                 place.has_read(page.cursor, more=page.more)
                 if page.more:
                     unread.append(index)
@@ -172,14 +175,18 @@ class _Stream:
                 return await self._hub.gathering.read(reads, [place.tail.own for place in places], AS_JSON)
             except StoreUnavailable as error:
                 await asyncio.sleep(error.retry_after)
-                await self._write([identity_frame(self._identity())])
+                await self._write(identity_frame(self._identity()))
 
     async def _deliver(self) -> None:
         """Send what came, and what comes while that is sent."""
         try:
             while self._is_woken and not self._has_ended:
                 self._is_woken = False
-                await self._deliver_once()
+                body = None if self._names or self._is_beating else self.places[0].take_made()
+                if body is None:
+                    await self._deliver_once()
+                else:
+                    await self._write(body)
             if self._has_ended:
                 self._end()
         except _Gone:
@@ -202,25 +209,21 @@ class _Stream:
                 is_behind = True
             elif news:
                 frames += await self._frames(index, news)
-        if is_behind or _now() >= self._age_at:
+        if is_behind or self._is_late:
             self._has_ended = True
             frames.append(named_frame("resume", self._identity(), {"reason": "behind" if is_behind else "age"}))
         elif self._is_beating:
             frames.append(identity_frame(self._identity()))
         self._is_beating = False
-        await self._write(frames)
+        if frames:
+            await self._write(b"".join(frames))
 
     async def _frames(self, index: int, news: Sequence[Rendered]) -> list[bytes]:
         """Diffs as events; afterwards the client stands behind them."""
         if not news:
             return []
         place, grant = self.places[index], self._grants[index]
-        # A page that was read may end elsewhere than what the process has of the feed.
-        memo = place.memo if self._is_live and self._names is None else {}
-        known = memo.get(news[0].stored.position)
-        if known is not None:
-            place.at, frame = known
-            return [frame]
+        before = place.at
         is_plain = all(one.is_plain for one in news)
         parts = [one.part for one in news] if is_plain else await self._rules.ask(lambda: list(map(grant.shows, news)))
         frames = []
@@ -232,8 +235,9 @@ class _Stream:
                 frames.append(diff_frame(str(Cursor(place.epoch, place.at)), part.body))
             else:
                 frames.append(diff_frame(self._identity(), with_feed(self._names[index], part.body)))
-        if is_plain:
-            memo[news[0].stored.position] = place.at, b"".join(frames)
+        # A page that was read may end elsewhere than what the process has of the feed.
+        if is_plain and self._is_live and self._names is None:
+            place.keep_made(before, b"".join(frames))
         return frames
 
     def _reset(self, index: int, refusal: CursorExpired) -> bytes:
@@ -246,17 +250,8 @@ class _Stream:
         """From where the client can go on."""
         return ",".join(str(place.cursor) if place.epoch else "" for place in self.places)
 
-    async def _write(self, frames: Sequence[bytes]) -> None:
-        if frames:
-            body = b"".join(frames)
-            await self._tell({"type": "http.response.body", "body": body, "more_body": not self._has_ended})
-
-    async def _tell(self, message: Message) -> None:
-        try:
-            await self._send(message)
-        except OSError:
-            # Some servers tell whoever sends.
-            raise _Gone from None
+    async def _write(self, body: bytes) -> None:
+        await _told(self._send({"type": "http.response.body", "body": body, "more_body": not self._has_ended}))
 
     def _set_timer(self, part: float = 1.0) -> None:
         seconds = settings.heartbeat * part
@@ -283,6 +278,14 @@ class _Stream:
 
 class _Gone(Exception):
     """The client is not there any more."""
+
+
+async def _told(sending: Awaitable[None]) -> None:
+    try:
+        await sending
+    except OSError:
+        # Some servers tell whoever sends.
+        raise _Gone from None
 
 
 def _now() -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from diffs.codec import Row
 from diffs.cursor import Cursor, parse
@@ -38,8 +38,9 @@ class Log:
     """
 
     def __init__(self, start: int) -> None:
-        self.memo: dict[int, Any] = {}
-        """What was made of `after`, by the timestamp of its first: most who listen stand at the same place."""
+        self.made: dict[int, tuple[int, bytes]] = {}
+        """What was made of `after`, by its argument: where it ends, and how it is sent. Most who listen stand at the
+        same place."""
         self.begin(start)
 
     def begin(self, start: int) -> None:
@@ -49,7 +50,7 @@ class Log:
         self._rendered: list[Rendered] = []
         self._size = 0
         self._old = start
-        self.memo.clear()
+        self.made.clear()
 
     def add(self, rendered: Iterable[Rendered | None]) -> None:
         """Add what came behind the last, but not what is damaged."""
@@ -64,7 +65,7 @@ class Log:
             number = (old + 1) // 2
             self._cut(number)
             old -= number
-        self.memo.clear()
+        self.made.clear()
 
     def after(self, at: int) -> list[Rendered] | None:
         """What came after a timestamp; ``None``: that isn't known any more."""
@@ -82,7 +83,7 @@ class Log:
             self._start = self._positions[number - 1]
             self._size -= sum(len(one.part.body) for one in self._rendered[:number])
             del self._positions[:number], self._rendered[:number]
-            self.memo.clear()
+            self.made.clear()
 
 
 class Tail:
@@ -208,10 +209,23 @@ class Place:
         """What came since; ``None``: too much, it has to be read again."""
         return self._log.after(self.at) if self._is_known else []
 
-    @property
-    def memo(self) -> dict[int, Any]:
-        """See `Log.memo`."""
-        return self._log.memo
+    def take_made(self) -> bytes | None:
+        """What was made of `news` for another listener, who stood here; then this one stands behind them, too."""
+        made = self._log.made.get(self.at)
+        if made is None or self.was_reset or not self._is_known:
+            return None
+        self.at, sent = made
+        return sent
+
+    def keep_made(self, before: int, sent: bytes) -> None:
+        """Keep what was made of `news` for others.
+
+        Args:
+            before: where this listener stood.
+            sent: how all are sent that came from then until where it stands now.
+        """
+        if self._is_known:
+            self._log.made[before] = self.at, sent
 
     @property
     def cursor(self) -> Cursor:

@@ -17,6 +17,8 @@ from diffs.http.asgi import mount
 
 Application = Callable[..., Awaitable[None]]
 
+PATIENCE = 30.0
+
 
 class Answer(NamedTuple):
     """What an ASGI application sent."""
@@ -66,7 +68,7 @@ async def exchange(application: Application, scope: Mapping[str, Any], *body: by
     async def send(message: Mapping[str, Any]) -> None:
         sent.append(message)
 
-    await application(scope, requests.get, send)
+    await asyncio.wait_for(application(scope, requests.get, send), PATIENCE)
     start, *parts = sent
     assert start["type"] == "http.response.start"
     assert [part["type"] for part in parts] == ["http.response.body"] * len(parts)

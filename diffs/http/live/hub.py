@@ -124,7 +124,6 @@ class Hub:
         """Something was published."""
         for watched in self._channels.get(channel, ()):
             if watched.tail.position < position:
-                watched.news_at = max(watched.news_at, position)
                 self._mark(watched)
 
     def ready(self, channel: str) -> None:
@@ -180,9 +179,6 @@ class Hub:
             raise
         assert isinstance(found, Found)
         tail.open(found.cursor)
-        if watched.news_at > tail.position:
-            # Published since it was read, and heard before that was known.
-            self._mark(watched)
 
     def _forget(self, watched: _Watched) -> list[str]:
         """Stop keeping up with a feed.
@@ -308,8 +304,6 @@ class _Watched:
         self.channels = channels
         self.unheard = set(channels)
         self.subscribed = asyncio.Event()
-        self.news_at = -1
-        """The highest timestamp that news were about, microseconds."""
         self.idle_since: float | None = None
         self.aged_at = asyncio.get_running_loop().time()
         self.is_forgotten = False

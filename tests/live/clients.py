@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from diffs.http.asgi import application
+from diffs.http.live.hub import hubs
 
 SECONDS = 20.0
 
@@ -237,3 +238,11 @@ class Stream(Client):
             self.events.append(Event(name, self.last_id, json.loads("\n".join(fields["data"]))))
         elif "id" in fields:
             self.bare_ids.append(self.last_id)
+
+
+def listeners() -> int:
+    """How many the running loop's hub counts, and how many its feeds would wake."""
+    hub = hubs.get()
+    woken = {listener for watched in hub._tails.values() for listener in watched.tail.listeners}
+    assert woken <= hub._listeners
+    return len(hub._listeners)

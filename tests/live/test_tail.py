@@ -129,15 +129,15 @@ def test_log_forgets_nothing_that_could_not_be_missed() -> None:
 
 
 @pytest.mark.parametrize("change", [lambda log: log.add([diff(12)]), Log.age, lambda log: log.begin(50)])
-def test_memo_is_thrown_away_when_the_log_changes(change: object) -> None:
+def test_what_was_made_is_thrown_away_when_the_log_changes(change: object) -> None:
     log = Log(10)
     log.add([diff(11)])
     log.age()
-    log.memo[11] = "what was made of it"
+    log.made[11] = (12, b"what was made of it")
     assert callable(change)
     change(log)
 
-    assert log.memo == {}
+    assert log.made == {}
 
 
 def test_listener_gets_what_the_tail_reads() -> None:

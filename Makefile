@@ -61,7 +61,7 @@ bench-full: $(VENV)/.ready-bench ## measure thoroughly; ARGS=--save renews the f
 	$(run) benchmarks/run.py --full $(ARGS)
 
 clean: ## remove what these targets made, the environment too
-	rm -rf $(VENV) .tox .cache build dist *.egg-info .coverage* htmlcov
+	rm -rf $(VENV) .tox .cache build dist *.egg-info .coverage* htmlcov tests/artefacts
 	rm -rf benchmarks/.environments .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 # An environment with one extra of setup.py. The stamp holds the choice it was made with, and another one makes it stale.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from .proxy import Proxy
 from .site import Site
 
 if TYPE_CHECKING:
@@ -23,7 +25,11 @@ ARGUMENTS = [
 ]
 
 
-@pytest.fixture(scope="module")
+ARTEFACTS = Path(__file__).resolve().parent.parent / "artefacts"
+"""What each page looked like at the end of its test."""
+
+
+@pytest.fixture(scope="session")
 def browser(chromium: str) -> Iterator[Browser]:
     """A Chromium without a window."""
     from playwright.sync_api import sync_playwright
@@ -34,7 +40,7 @@ def browser(chromium: str) -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def site() -> Iterator[Site]:
     """The example's site, with the flights of a late evening on the board."""
     site = Site()
@@ -47,14 +53,29 @@ def site() -> Iterator[Site]:
 
 
 @pytest.fixture
-def page(browser: Browser, site: Site) -> Iterator[Page]:
-    """The board, loaded and live."""
+def proxy(site: Site) -> Iterator[Proxy]:
+    """What lies between the browser and the site."""
+    with Proxy(site.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def blank(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """A page where nothing is loaded yet; what it throws fails the test."""
     context = browser.new_context(viewport={"width": 1280, "height": 800})
     page = context.new_page()
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(site.url)
-    page.wait_for_selector("body[data-state=live]")
     yield page
+    ARTEFACTS.mkdir(exist_ok=True)
+    page.screenshot(path=ARTEFACTS / f"{request.node.name}.png")
     context.close()
     assert errors == []
+
+
+@pytest.fixture
+def page(blank: Page, site: Site) -> Page:
+    """The board, loaded and live."""
+    blank.goto(site.url)
+    blank.wait_for_selector("body[data-state=live]")
+    return blank

@@ -19,29 +19,34 @@ from urllib.error import URLError
 from urllib.request import urlopen
 from zoneinfo import ZoneInfo
 
-EXAMPLE = Path(__file__).resolve().parent.parent.parent / "example"
+from tests.servers import RedisServer, best_kind
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+EXAMPLE = ROOT / "example"
 HOST = "127.0.0.1"
 USER, PASSWORD = "demo", "correct horse"
 PATIENCE = 60.0
 
 
 class Site:
-    """The board with a database, an embedded server and a port of its own; `start` and `stop` serve it."""
+    """The board with a database, a Redis server and a port of its own; `start` and `kill` serve it."""
 
     def __init__(self) -> None:
-        # Not pytest's own folder: a unix socket's path must be short.
         self._folder = Path(tempfile.mkdtemp(prefix="board-"))
+        self.redis = RedisServer(best_kind())
+        """Its Redis server, which a test may kill and restart, too."""
         self._environment = {
             **os.environ,
+            "BOARD_REDIS_SOCKET": str(self.redis.socket),
             "BOARD_STATE_DIR": str(self._folder),
             "BOARD_SECRET_KEY": "only the tests sign with this",
-            "DJANGO_SETTINGS_MODULE": "departures.settings",
+            "DJANGO_SETTINGS_MODULE": "tests.browser.settings",
             "DJANGO_SUPERUSER_PASSWORD": PASSWORD,
-            "PYTHONPATH": str(EXAMPLE.parent),
+            "PYTHONPATH": str(ROOT),
         }
         with socket.socket() as probe:
             probe.bind((HOST, 0))
-            self._port: int = probe.getsockname()[1]
+            self.port: int = probe.getsockname()[1]
         self._server: subprocess.Popen[bytes] | None = None
         self._others: list[subprocess.Popen[bytes]] = []
         self.manage("migrate", "--verbosity", "0")
@@ -50,12 +55,7 @@ class Site:
     @property
     def url(self) -> str:
         """Its address."""
-        return f"http://{HOST}:{self._port}"
-
-    @property
-    def redis_socket(self) -> Path:
-        """The embedded server's unix socket."""
-        return self._folder / "server" / "valkey.sock"
+        return f"http://{HOST}:{self.port}"
 
     def manage(self, *arguments: str) -> str:
         """Run a command to its end.
@@ -79,10 +79,14 @@ class Site:
         self._others.append(process)
         return process
 
-    def start(self) -> None:
-        """Serve the site; returns when it answers."""
-        command = _command("runserver", "--noreload", f"{HOST}:{self._port}")
-        self._server = subprocess.Popen(command, env=self._environment, stdout=subprocess.DEVNULL)
+    def start(self, *, streams: bool = True) -> None:
+        """Serve the site; returns when it answers.
+
+        Args:
+            streams: whether by an ASGI server; otherwise it is Django's own.
+        """
+        wanted = ("serve", "--port", str(self.port)) if streams else ("runserver", "--noreload", f"{HOST}:{self.port}")
+        self._server = subprocess.Popen(_command(*wanted), env=self._environment, stdout=subprocess.DEVNULL)
         wait_for(self._answers)
 
     def kill(self) -> None:
@@ -96,18 +100,15 @@ class Site:
         for process in [*self._others, *filter(None, [self._server])]:
             process.kill()
             process.wait(PATIENCE)
-        # The embedded server ends by itself, after the last of them.
-        wait_for(lambda: not self.redis_socket.parent.exists())
+        self.redis.stop()
         shutil.rmtree(self._folder)
 
     def shown(self) -> dict[str, dict[str, str]]:
         """What a board must show by the database: the texts of each flight's row, by its number."""
-        cities = {row["pk"]: row["fields"]["city"] for row in self._dump("board.airport")}
-        return {row["pk"]: _texts(row["pk"], row["fields"], cities) for row in self._dump("board.flight")}
-
-    def _dump(self, model: str) -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = json.loads(self.manage("dumpdata", model))
-        return rows
+        dumped: list[dict[str, Any]] = json.loads(self.manage("dumpdata", "board.airport", "board.flight"))
+        cities = {row["pk"]: row["fields"]["city"] for row in dumped if row["model"] == "board.airport"}
+        flights = {row["pk"]: row["fields"] for row in dumped if row["model"] == "board.flight"}
+        return {number: _texts(number, flight, cities) for number, flight in flights.items()}
 
     def _answers(self) -> bool:
         assert self._server is not None

@@ -1,4 +1,4 @@
-"""The departures board in Chromium: it loads its list once, lives on diffs, and recovers by itself."""
+"""The departures board in Chromium: it loads its list once and lives on diffs."""
 
 from __future__ import annotations
 
@@ -6,42 +6,14 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
-import redis
 
+from .showing import loads, rows, shows, wait_for_text
 from .site import PASSWORD, USER, Site, wait_for
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 pytestmark = pytest.mark.browser
-
-ROWS = """() => Object.fromEntries([...document.querySelectorAll(".rows > .row")].map((row) => {
-  const columns = ["scheduled", "destination", "flight", "airline", "expected", "remark"];
-  const words = columns.map((name) => [name, row.querySelector(`.c-${name}`).textContent]);
-  return [row.dataset.number, { origin: row.closest(".hall").dataset.origin, ...Object.fromEntries(words) }];
-}))"""
-
-
-def rows(page: Page) -> dict[str, dict[str, str]]:
-    """What the page shows: the texts of each row, by the flight's number."""
-    shown: dict[str, dict[str, str]] = page.evaluate(ROWS)
-    return shown
-
-
-def shows(page: Page, expected: dict[str, dict[str, str]]) -> None:
-    """Wait until the page shows exactly these rows, and say what differs where it never does."""
-    try:
-        wait_for(lambda: rows(page) == expected)
-    except AssertionError:
-        assert rows(page) == expected
-
-
-def wait_for_text(page: Page, number: str, column: str, text: str) -> None:
-    wait_for(lambda: rows(page)[number][column] == text)
-
-
-def loads(page: Page) -> str:
-    return page.locator("#loads").inner_text()
 
 
 def test_the_board_shows_what_the_database_holds(page: Page, site: Site):
@@ -97,40 +69,19 @@ def test_the_board_keeps_in_step_with_a_replay(page: Page, site: Site):
     assert loads(page).startswith("Loaded once")
 
 
-def test_the_meter_sets_the_polls_beside_reloading_the_list(page: Page):
-    polls = page.locator("#meter-polls")
-    wait_for(lambda: int(polls.locator(".meter-count").inner_text()) >= 3)
+def test_the_meter_sets_the_diffs_beside_reloading_the_list(page: Page, site: Site):
     size = page.evaluate("async () => (await (await fetch('/flights.json')).arrayBuffer()).byteLength")
+    site.run("Flight.objects.filter(number='DL2181').update(tail='N1')")
+    wait_for(lambda: page.locator("#meter-diffs .meter-count").inner_text() == "1")
     measured = page.evaluate(
         """() => ({
-          polls: Number(document.querySelector("#meter-polls .meter-count").textContent),
-          bytes: Number(document.querySelector("#meter-polls").dataset.bytes),
+          bytes: Number(document.querySelector("#meter-diffs").dataset.bytes),
           reload: Number(document.querySelector("#meter-reload").dataset.bytes),
         })"""
     )
-    assert measured["reload"] == measured["polls"] * size
-    assert 0 < measured["bytes"] < measured["reload"] / 10
-
-
-def test_the_board_loads_its_list_again_where_a_cursor_is_refused(page: Page, site: Site):
-    assert loads(page).startswith("Loaded once")
-    with redis.Redis(unix_socket_path=str(site.redis_socket)) as client:
-        client.flushall()
-    wait_for(lambda: loads(page).startswith("Loaded 2 times"))
-    site.run("Flight.objects.filter(number='DL2181').update(airline='Concorde')")
-    wait_for_text(page, "DL2181", "airline", "Concorde")
-    assert page.get_attribute("body", "data-state") == "live"
-
-
-def test_the_board_goes_on_after_the_site_was_away(page: Page, site: Site):
-    site.kill()
-    page.wait_for_selector("body[data-state=reconnecting]")
-    assert page.locator("#link").inner_text() == "Reconnecting"
-    site.run("Flight.objects.filter(number='DL2181').update(airline='Zeppelin')")
-    site.start()
-    page.wait_for_selector("body[data-state=live]")
-    wait_for_text(page, "DL2181", "airline", "Zeppelin")
-    shows(page, site.shown())
+    assert measured["reload"] == size
+    assert 0 < measured["bytes"] < size / 10
+    assert page.locator("#saving").inner_text() == f"{int(size / measured['bytes'] + 0.5)}×"
 
 
 def test_tabs_choose_the_airport(page: Page):

@@ -32,6 +32,15 @@ function follow(address = "/diffs/polls.question/1/?since=c0", options = {}) {
   return Object.assign(told, { retry, subscription });
 }
 
+/** Follow by long polls, of which the first doesn't wait. */
+async function followLong(options = {}) {
+  const told = follow(undefined, { mode: "long-poll", ...options });
+  const first = await on.server.next();
+  assert.equal(first.headers.prefer, undefined);
+  first.json(page("c0"));
+  return told;
+}
+
 test("a server that doesn't stream is asked to wait, and one that doesn't wait is polled", async () => {
   const told = follow();
   const stream = await on.server.next();
@@ -51,8 +60,15 @@ test("a server that doesn't stream is asked to wait, and one that doesn't wait i
   assert.deepEqual(told.reports, ["live poll"]);
 });
 
+test("the first answer shows that all is well, without waiting", async () => {
+  const told = await followLong();
+  await until(() => told.subscription.status === "live");
+  assert.deepEqual(told.reports, ["live long-poll"]);
+  assert.equal((await on.server.next()).headers.prefer, "wait=25");
+});
+
 test("long polls follow each other at once", async () => {
-  const told = follow(undefined, { mode: "long-poll" });
+  const told = await followLong();
   (await on.server.next()).json(page("c1", [diff(1)]), WAITED);
   const second = await on.server.next();
   await on.clock.pass(25_000);
@@ -62,12 +78,12 @@ test("long polls follow each other at once", async () => {
 });
 
 test("how long a long poll waits may be chosen", async () => {
-  follow(undefined, { mode: "long-poll", wait: 7_000 });
+  await followLong({ wait: 7_000 });
   assert.equal((await on.server.next()).headers.prefer, "wait=7");
 });
 
 test("a long poll that is empty and hasn't waited doesn't make for a storm", async () => {
-  const told = follow(undefined, { mode: "long-poll" });
+  const told = await followLong();
   (await on.server.next()).json(page("c1"), WAITED);
   await until(() => told.subscription.cursor === "c1");
   await on.clock.pass(999);
@@ -87,7 +103,7 @@ test("the moment that now is isn't waited for", async () => {
 });
 
 test("P4 a long poll whose cursor is refused again and again doesn't make for a storm", async () => {
-  const told = follow(undefined, { mode: "long-poll" });
+  const told = await followLong();
   (await on.server.next()).problem(410, { reason: "reset", cursor: "c8" });
   await until(() => told.subscription.cursor === "c8");
   await on.clock.pass(999);
@@ -99,10 +115,10 @@ test("P4 a long poll whose cursor is refused again and again doesn't make for a 
 });
 
 test("a long poll may take its time before it counts as lost", async () => {
-  const told = follow(undefined, { mode: "long-poll" });
+  const told = await followLong();
   await on.server.next();
   await on.clock.pass(44_999);
-  assert.equal(told.subscription.status, "connecting");
+  assert.equal(told.subscription.status, "live");
   await on.clock.pass(1);
   await until(() => told.subscription.status === "retrying");
 });
@@ -218,11 +234,10 @@ test("a stream that a proxy holds back gives way to long polls within seconds", 
   await on.clock.pass(4_999);
   assert.equal(on.server.waiting, 0);
   await on.clock.pass(1);
-  const waiting = await on.server.next();
-  assert.equal(waiting.headers.prefer, "wait=25");
+  (await on.server.next()).json(page("c1", [diff(1)]));
   await until(() => stream.isOver);
-  waiting.json(page("c1", [diff(1)]), WAITED);
-  await until(() => told.diffs.length);
+  (await on.server.next()).json(page("c2", [diff(2)]), WAITED);
+  await until(() => told.diffs.length === 2);
   assert.deepEqual(told.reports, ["live long-poll"]);
 });
 
@@ -258,6 +273,7 @@ test("streams that break again and again give way to long polls", async () => {
     request.cut();
     await told.retry();
   }
+  (await on.server.next()).json(page("c3"));
   assert.equal((await on.server.next()).headers.prefer, "wait=25");
 });
 
@@ -289,13 +305,16 @@ test("a server that is away is no reason to try other ways", async () => {
 });
 
 test("long polls that a proxy cuts off give way to polls", async () => {
-  const told = follow(undefined, { mode: "long-poll" });
+  const told = await followLong();
   for (let round = 0; round < 3; round += 1) {
     const request = await on.server.next();
     assert.equal(request.headers.prefer, "wait=25");
     request.problem(504);
     await told.retry();
+    (await on.server.next()).json(page("c1"));
   }
+  await until(() => told.subscription.mode === "poll");
+  await on.clock.pass(5_000);
   assert.equal((await on.server.next()).headers.prefer, undefined);
 });
 

@@ -161,8 +161,9 @@ export class Subscription {
     if (turn.signal.aborted) throw INTERRUPTED;
     if (performance.now() - this.#changedWay > BETTER_AFTER) this.#way = bestWay(this.#options);
     const way = this.#way;
-    // The first answer says which moment "now" is: it is not to be waited for.
-    const wait = way === "long-poll" && !this.#asked.includes("now") ? this.#options.wait : 0;
+    // The first answer says that all is well, and which moment "now" is: it is not to be waited for.
+    const mayWait = way === "long-poll" && this.#isConnected && !this.#asked.includes("now");
+    const wait = mayWait ? this.#options.wait : 0;
     const watchdog = new Watchdog(() => turn.abort(new WayError("The endpoint doesn't answer.")));
     watchdog.expect(ANSWER_TIME + wait);
     try {
@@ -252,7 +253,7 @@ export class Subscription {
     const hasIgnored = wait > 0 && response.ok && !response.headers.has("Preference-Applied");
     if (way === "stream" || hasIgnored) this.#stepDown();
     const { isMore, isNews } = this.#readPages(pages);
-    this.#strikes = 0;
+    if (wait && !hasIgnored) this.#strikes = 0;
     this.#live(way === "long-poll" && !hasIgnored ? "long-poll" : "poll");
     if (isMore) return 0;
     if (this.#way === "poll") return this.#options.pollEvery * (0.9 + Math.random() / 5);

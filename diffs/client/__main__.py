@@ -9,7 +9,7 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from .clients import Client
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace", line_buffering=True)
     try:
         client = Client(options.address, token=_token(options.token_file))
-        since = _since(options.since, OLDEST if options.once else NOW)
+        since = _since(options.since, options.feeds, OLDEST if options.once else NOW)
         tail = _Tail(client, options.feeds, since, as_json if options.json else _line_maker(len(options.feeds) > 1))
     except (OSError, ValueError) as error:
         parser.error(str(error))
@@ -157,17 +157,21 @@ def _token(file: Path | None) -> Source:
     return lambda: file.read_text(encoding="ascii").strip()
 
 
-def _since(texts: Iterable[str], default: str) -> str | Mapping[str, str]:
+def _since(texts: Sequence[str], feeds: Sequence[str], default: str) -> str | Mapping[str, str]:
     """Where to begin.
 
     Raises:
-        ValueError: it is said in more than one way.
+        ValueError: it is said in more than one way, or for a feed that isn't wanted.
     """
     parts = [text.partition("@") for text in texts or [default]]
     places = {feed: "" if cursor == OLDEST else cursor for cursor, _, feed in parts}
     if len(places) < len(parts) or ("" in places and len(places) > 1):
         raise ValueError("--since is given once, or as CURSOR@FEED once for each feed.")
-    return places.get("", places)
+    if "" in places:
+        return places[""]
+    if unknown := places.keys() - feeds:
+        raise ValueError(f"--since is about {min(unknown)}, which isn't among the feeds.")
+    return {**dict.fromkeys(feeds, "" if default == OLDEST else default), **places}
 
 
 def _line_maker(several: bool) -> Callable[[Diff | Reset], str]:

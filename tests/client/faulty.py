@@ -33,7 +33,8 @@ class Faulty:
     """Listens on a port of its own, as long as the context lasts.
 
     Args:
-        port: of the site, to which requests go that `faults` says nothing of; 0: there is none.
+        port: of the site, to which requests go that `faults` says nothing of; 0: there is none, and the last fault
+            lasts.
     """
 
     def __init__(self, port: int = 0) -> None:
@@ -63,7 +64,7 @@ class Faulty:
                 return
             request += part
         self.requests.append(request.decode("ascii"))
-        fault = self.faults.popleft() if self.faults else None
+        fault = self._next()
         if isinstance(fault, bytes):
             connection.sendall(fault)
         elif fault:
@@ -74,6 +75,11 @@ class Faulty:
                 site.sendall(head + b"\r\nConnection: close\r\n" + rest.replace(b"Connection: keep-alive\r\n", b""))
                 while part := site.recv(65536):
                     connection.sendall(part)
+
+    def _next(self) -> Fault:
+        if not self._port and len(self.faults) == 1:
+            return self.faults[0]
+        return self.faults.popleft() if self.faults else None
 
     def __enter__(self) -> Faulty:
         threading.Thread(target=self._server.serve_forever, args=[0.02], daemon=True).start()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -128,16 +128,46 @@ def test_log_forgets_nothing_that_could_not_be_missed() -> None:
     assert positions(log.after(10)) == []
 
 
-@pytest.mark.parametrize("change", [lambda log: log.add([diff(12)]), Log.age, lambda log: log.begin(50)])
-def test_what_was_made_is_thrown_away_when_the_log_changes(change: object) -> None:
-    log = Log(10)
-    log.add([diff(11)])
-    log.age()
-    log.made[11] = (12, b"what was made of it")
-    assert callable(change)
-    change(log)
+def test_what_was_made_for_one_listener_serves_all_who_stand_between_the_same_diffs() -> None:
+    tail = opened(10)
+    first, second, ahead = (placed(tail, at) for at in (10, 13, 20))
+    take(tail, 20, 21)
+    assert first.take_made() is None
+    first.at = 21
+    first.keep_made(10, b"what was made")
 
-    assert log.made == {}
+    assert (second.take_made(), second.at) == (b"what was made", 21)
+    assert (second.take_made(), ahead.take_made()) == (None, None)
+
+
+CHANGES: dict[str, Callable[[Tail], None]] = {
+    "more comes": lambda tail: take(tail, 30),
+    "it ages": lambda tail: (tail.age(), tail.age())[0],
+    "it is refused": lambda tail: tail.refuse(CursorExpired("reset", str(Cursor(EPOCH, 9)))),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_was_made_is_thrown_away_when(change: str) -> None:
+    tail = opened(10)
+    first, second = placed(tail), placed(tail)
+    take(tail, 20)
+    first.at = 20
+    first.keep_made(10, b"what was made")
+    CHANGES[change](tail)
+
+    assert second.take_made() is None
+
+
+def test_listener_of_other_data_is_not_given_what_was_made_of_these() -> None:
+    tail = opened(10)
+    first, second = placed(tail), placed(tail)
+    second.has_read(Cursor(OTHER, 10))
+    take(tail, 20)
+    first.at = 20
+    first.keep_made(10, b"what was made")
+
+    assert second.take_made() is None
 
 
 def test_listener_gets_what_the_tail_reads() -> None:

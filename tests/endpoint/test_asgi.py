@@ -341,7 +341,7 @@ def test_error_in_the_middle_of_a_stream_leaves_it_unfinished(
 ) -> None:
     sent: list[str] = []
 
-    async def break_off(visit: Any, send: Any) -> None:
+    async def break_off(visit: Any, send: Any, *_: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         raise ValueError("a defect")
 

@@ -252,3 +252,34 @@ async def test_five_hundred_clients_that_come_and_go_leave_nothing_behind(notice
 
         assert listeners() == 1
         await until(lambda: len(asyncio.all_tasks()) == tasks)
+
+
+async def test_long_history_is_not_read_to_its_end_for_a_client_that_hung_up(
+    notices: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("diffs.http.live.stream.PAGE", 1)
+    for _ in range(100):
+        notices.append()
+    client = Stream(NOTICE + "?limit=1")
+    client.start()
+    await client.count(3)
+    client.hang_up()
+    await client.end()
+
+    assert len(client.diffs) < 50
+    assert listeners() == 0
+
+
+async def test_server_may_cancel_a_stream_that_has_sent_a_long_history(notices: Feed) -> None:
+    for _ in range(3):
+        notices.append()
+    client = Stream(NOTICE + "?limit=1")
+    client.start()
+    await client.live()
+    assert client.task is not None
+    client.task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await client.task
+    await until(lambda: not client.waiters)
+
+    assert listeners() == 0

@@ -15,7 +15,7 @@ from diffs.http.documents import AS_JSON
 from diffs.http.pull import expired
 from diffs.http.recent import Found
 from diffs.http.render import Rendered
-from diffs.http.visit import Send, Visit
+from diffs.http.visit import Receive, Send, Visit
 from diffs.store import Read
 
 from .frames import diff_frame, identity_frame, named_frame, opening, with_feed
@@ -94,19 +94,26 @@ class _Stream:
     async def run(self, visit: Visit, begin: Send) -> None:
         """See `stream`."""
         self._hub.admit(self)
+        receive = visit.receive
+        gone = None
         try:
             pages = await self._begin(visit.query.reads)
             # Not all that began together are to beat together.
             self._set_timer(random.random())
             await _told(begin(START))
             await self._write(opening())
+            if any(isinstance(page, Found) and page.more for page in pages):
+                # A long history is read for nobody: many servers don't tell whoever sends.
+                gone = asyncio.create_task(_gone(receive))
+                gone.add_done_callback(self._hung_up)
             await self._catch_up(pages)
             await self._write(identity_frame(self._identity()))
             self._is_live = True
             self.wake()
-            receive = visit.receive
             # As many wait here as there are clients: they keep no more than they need.
             del visit, begin, pages
+            if gone is not None:
+                await gone
             while (await receive())["type"] != "http.disconnect":
                 pass
         except _Gone:
@@ -123,6 +130,8 @@ class _Stream:
                 self._timer.cancel()
             if self._task is not None:
                 self._task.cancel()
+            if gone is not None:
+                gone.cancel()
 
     async def _begin(self, reads: Sequence[Read]) -> _Pages:
         """Keep up with the feeds, and read a page of what there is already."""
@@ -269,6 +278,10 @@ class _Stream:
         self._set_timer()
         self.wake()
 
+    def _hung_up(self, gone: asyncio.Task[None]) -> None:
+        if not gone.cancelled():
+            self._end()
+
     def _end(self) -> None:
         """Wait for the client no more, whether it is told that this is the end or not."""
         self._has_ended = True
@@ -278,6 +291,11 @@ class _Stream:
 
 class _Gone(Exception):
     """The client is not there any more."""
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _told(sending: Awaitable[None]) -> None:

@@ -13,7 +13,7 @@ from django.db import connection
 
 from diffs.client import AsyncClient, Client, Event
 from tests.endpoint.feeds import Feed
-from tests.servers import RedisServer
+from tests.servers import RedisServer, best_kind
 from tests.testapp.models import Notice
 
 from .sites import Site
@@ -68,7 +68,7 @@ def _sites(django_db_setup: None, redis_server: RedisServer) -> Iterator[dict[st
 
 @pytest.fixture(params=["wsgi", "asgi"])
 def site(request: pytest.FixtureRequest, _sites: dict[str, Site], redis_server: RedisServer) -> Site:
-    """The site on either kind of server. Not to be killed: see `own_site`."""
+    """The site on either kind of server. Not to be killed: see `mortal_site`."""
     kind = request.param
     if kind not in _sites:
         _sites[kind] = Site(kind, environment(redis_server))
@@ -76,13 +76,33 @@ def site(request: pytest.FixtureRequest, _sites: dict[str, Site], redis_server: 
     return _sites[kind]
 
 
+@pytest.fixture(scope="session")
+def _mortals(django_db_setup: None) -> Iterator[dict[str, tuple[Site, RedisServer]]]:
+    mortals: dict[str, tuple[Site, RedisServer]] = {}
+    yield mortals
+    for site, server in mortals.values():
+        site.kill()
+        server.stop()
+
+
 @pytest.fixture
-def own_site(request: pytest.FixtureRequest, django_db_setup: None, server: RedisServer) -> Iterator[Site]:
-    """The site with a Redis of its own (`server`), both of which a test may kill."""
-    site = Site(getattr(request, "param", "asgi"), environment(server))
+def mortal_site(request: pytest.FixtureRequest, _mortals: dict[str, tuple[Site, RedisServer]], settings: Any) -> Site:
+    """The site on either kind of server, with a Redis of its own; a test may kill both."""
+    kind = getattr(request, "param", "asgi")
+    if kind not in _mortals:
+        server = RedisServer(best_kind())
+        _mortals[kind] = Site(kind, environment(server)), server
+    site, redis = _mortals[kind]
+    settings.DIFFS_SETTINGS = {**settings.DIFFS_SETTINGS, "redis": redis.options}
+    redis.cli("FLUSHALL")
     site.start()
-    yield site
-    site.kill()
+    return site
+
+
+@pytest.fixture
+def mortal_redis(mortal_site: Site, _mortals: dict[str, tuple[Site, RedisServer]]) -> RedisServer:
+    """The Redis of the mortal site."""
+    return _mortals[mortal_site.kind][1]
 
 
 def take(url: str, *feeds: str, count: int, then: Callable[[Event], object] | None = None, **options: Any) -> Any:

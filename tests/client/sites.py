@@ -33,7 +33,9 @@ class Site:
         return f"http://{HOST}:{self.port}/diffs/"
 
     def start(self) -> None:
-        """Serve; returns when it answers."""
+        """Serve, if it doesn't; returns when it answers."""
+        if self._process and self._process.poll() is None:
+            return
         command = [sys.executable, "-m", "tests.client.serve", self.kind, str(self.port)]
         self._process = subprocess.Popen(command, env=self._environment)
         deadline = time.monotonic() + PATIENCE

@@ -179,10 +179,11 @@ def test_token_comes_from_the_environment_or_from_a_file(site: Site, tmp_path: P
         assert token not in done.stdout + done.stderr
 
 
-def test_pipe_that_breaks_ends_it_quietly(own_site: Site, notices: Feed) -> None:
+@site_only
+def test_pipe_that_breaks_ends_it_quietly(site: Site, notices: Feed) -> None:
     for _ in range(5):
         notices.append()
-    command = [*COMMAND, f"{own_site.url}testapp.notice/1/", "--since", "oldest"]
+    command = [*COMMAND, f"{site.url}testapp.notice/1/", "--since", "oldest"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout and process.stderr
         assert "update" in process.stdout.readline()

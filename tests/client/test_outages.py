@@ -15,7 +15,7 @@ from tests.servers import RedisServer
 from .conftest import Take
 from .sites import Site, free_port
 
-both = pytest.mark.parametrize(("take", "own_site"), [("sync", "wsgi"), ("async", "asgi")], indirect=True)
+both = pytest.mark.parametrize(("take", "mortal_site"), [("sync", "wsgi"), ("async", "asgi")], indirect=True)
 
 
 class Meanwhile:
@@ -44,53 +44,57 @@ class Meanwhile:
 
 
 @both
-def test_site_that_crashes_and_comes_back(take: Take, own_site: Site, notices: Feed, others: Feed) -> None:
+def test_site_that_crashes_and_comes_back(take: Take, mortal_site: Site, notices: Feed, others: Feed) -> None:
     notices.append()
-    meanwhile = Meanwhile(own_site.kill, notices.append, own_site.start, others.append, own_site.kill, own_site.start)
-    events = take(own_site.url, notices.name, others.name, count=3, then=meanwhile)
+    meanwhile = Meanwhile(
+        mortal_site.kill, notices.append, mortal_site.start, others.append, mortal_site.kill, mortal_site.start
+    )
+    events = take(mortal_site.url, notices.name, others.name, count=3, then=meanwhile)
     meanwhile.join()
     assert [event.feed for event in events] == [notices.name, notices.name, others.name]
 
 
 @both
 def test_redis_that_is_emptied_resets_all_feeds(
-    take: Take, own_site: Site, server: RedisServer, notices: Feed, others: Feed
+    take: Take, mortal_site: Site, mortal_redis: RedisServer, notices: Feed, others: Feed
 ) -> None:
     def empty(event: Event) -> None:
         if event == Idle():
-            server.cli("FLUSHALL")
+            mortal_redis.cli("FLUSHALL")
 
     notices.append()
     others.append()
-    events = take(own_site.url, notices.name, others.name, wait=1, idle=True, count=5, then=empty)
+    events = take(mortal_site.url, notices.name, others.name, wait=1, idle=True, count=5, then=empty)
     assert [type(event) for event in events] == [Diff, Diff, Idle, Reset, Reset]
     assert [event.feed for event in events[3:]] == [notices.name, others.name]
 
 
 @both
 def test_redis_that_is_killed_and_comes_back_resets_all_feeds(
-    take: Take, own_site: Site, server: RedisServer, notices: Feed, others: Feed
+    take: Take, mortal_site: Site, mortal_redis: RedisServer, notices: Feed, others: Feed
 ) -> None:
     def stop_redis(event: Event) -> None:
         if isinstance(event, Diff):
-            server.kill()
-            threading.Timer(0.2, server.restart).start()
+            mortal_redis.kill()
+            threading.Timer(0.2, mortal_redis.restart).start()
 
     notices.append()
-    events = take(own_site.url, notices.name, others.name, count=3, then=stop_redis)
+    events = take(mortal_site.url, notices.name, others.name, count=3, then=stop_redis)
     assert [type(event) for event in events] == [Diff, Reset, Reset]
 
 
 @both
-def test_redis_that_hangs_loses_nothing(take: Take, own_site: Site, server: RedisServer, notices: Feed) -> None:
+def test_redis_that_hangs_loses_nothing(
+    take: Take, mortal_site: Site, mortal_redis: RedisServer, notices: Feed
+) -> None:
     def hang(event: Event) -> None:
         if event.action == "create":
             notices.append("update")
-            server.pause()
-            threading.Timer(1.5, server.resume).start()
+            mortal_redis.pause()
+            threading.Timer(1.2, mortal_redis.resume).start()
 
     notices.append("create")
-    events = take(own_site.url, notices.name, count=2, then=hang)
+    events = take(mortal_site.url, notices.name, count=2, then=hang)
     assert [event.action for event in events] == ["create", "update"]
 
 
@@ -113,18 +117,18 @@ def test_one_question_is_asked_once() -> None:
             client.snapshot("polls.question:1")
 
 
-def test_site_that_comes_late_is_waited_for(own_site: Site, notices: Feed) -> None:
-    own_site.kill()
+def test_site_that_comes_late_is_waited_for(mortal_site: Site, notices: Feed) -> None:
+    mortal_site.kill()
     notices.append()
-    late = threading.Timer(0.2, own_site.start)
+    late = threading.Timer(0.2, mortal_site.start)
     late.start()
-    with Client(own_site.url) as client:
+    with Client(mortal_site.url) as client:
         assert len(client.pull(notices.name, patience=60).events) == 1
     late.join()
 
 
-def test_idle_reader_gets_renewed_cursors(own_site: Site, notices: Feed) -> None:
-    with Client(own_site.url) as client:
+def test_idle_reader_gets_renewed_cursors(mortal_site: Site, notices: Feed) -> None:
+    with Client(mortal_site.url) as client:
         following = client.follow(notices.name, since=notices.aged_cursor(seconds=3000), wait=0, idle=True)
         before = following.cursors
         assert next(following) == Idle()

@@ -36,9 +36,10 @@ class Contender:
     """What it writes by."""
     arguments: dict[str, Any] = field(default_factory=dict)
 
-    def listen(self, count: int) -> None:
-        """Have more listeners, spread evenly over the feeds."""
-        self.worker.ask("live.listen", port=self.server.port, paths=self.paths, count=count)
+    def listen(self, count: int) -> float:
+        """Have more listeners, spread evenly over the feeds; the seconds until all have begun."""
+        reply = self.worker.ask("live.listen", port=self.server.port, paths=self.paths, count=count)
+        return float(reply["seconds"])
 
     def turn(self, **arguments: Any) -> dict[str, Any]:
         """Write, and wait until all were told.

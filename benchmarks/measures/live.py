@@ -46,8 +46,7 @@ def _fan_out(run: Run) -> Iterator[Row]:
                 raise ValueError("The floor's events aren't as long as ours.")
         empty = _memory(contenders)
         number = min(QUICK_LISTENERS if run.quick else LISTENERS, ours.worker.ask("live.limit")["connections"])
-        for contender in contenders.values():
-            contender.listen(number - FIRST)
+        began = {name: (number - FIRST) / contender.listen(number - FIRST) for name, contender in contenders.items()}
         idle = _memory(contenders)
         turns = {name: contender.turn for name, contender in contenders.items()}
         samples = run.interleave(turns, run.rounds(12, 40), warmups=WARMUPS)
@@ -69,6 +68,7 @@ def _fan_out(run: Run) -> Iterator[Row]:
             bytes_before_the_first_diff={name: (idle[name] - empty[name]) / (number - FIRST) for name in contenders},
         )
     yield run.row("C2", "memory of a listener", where, taken[OURS], unit="B")
+    yield run.row("C2", "streams that begin in a second", where, began[OURS], unit="/s", began=began)
 
 
 def _memory(contenders: dict[str, Contender]) -> dict[str, int]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.db import transaction
 
+from benchmarks.live.events import Broken
 from benchmarks.live.listeners import Listeners, most
 from benchmarks.project.settings import BENCH
 
@@ -67,7 +68,9 @@ def fan_out(*, writes: int = 1, rate: float = 1.0) -> dict[str, float]:
         writes: how often.
         rate: how many in a second.
     """
-    return _listen(save if len(_items) == 1 else _save_all, writes, rate)
+    figures = _listen(save if len(_items) == 1 else _save_all, writes, rate)
+    _expect(b'"votes":%d' % _items[0].votes)
+    return figures
 
 
 def publish(*, event_bytes: int, writes: int = 1, rate: float = 1.0) -> dict[str, float]:
@@ -77,7 +80,9 @@ def publish(*, event_bytes: int, writes: int = 1, rate: float = 1.0) -> dict[str
         event_bytes: how long it is.
         writes, rate: as of `fan_out`.
     """
-    return _listen(lambda: _publish(event_bytes), writes, rate)
+    figures = _listen(lambda: _publish(event_bytes), writes, rate)
+    _expect(b'"number":%d' % _published)
+    return figures
 
 
 def expect_silence() -> None:
@@ -90,6 +95,11 @@ def _listen(write: Callable[[], int], writes: int, rate: float) -> dict[str, flo
     turn = listeners.listen(write, [number / rate for number in range(writes)])
     took = sorted(listeners.latencies(turn))
     return {**percentiles(took), "busy": turn.busy, "event_bytes": len(listeners.event) + len(b"\n\n")}
+
+
+def _expect(text: bytes) -> None:
+    if text not in _listeners[0].event:
+        raise Broken(f"What was written last is {text!r}, and what came last {_listeners[0].event!r}.")
 
 
 def percentiles(ordered: list[float]) -> dict[str, float]:

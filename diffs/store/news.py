@@ -59,6 +59,8 @@ class News:
         self._wanted: set[str] = set()
         self._thread: threading.Thread | None = None
         self._closed = threading.Event()
+        self._called = threading.Event()
+        """Set where the thread that has nothing to listen to is to look again."""
         self._pubsub: Any = None
         self._pause = FIRST_PAUSE
         self._was_refused = False
@@ -75,6 +77,7 @@ class News:
                 self._thread.start()
             elif self._pubsub is not None:
                 self._tell(self._pubsub.subscribe, channels)
+                self._called.set()
 
     def unsubscribe(self, channels: Sequence[str]) -> None:
         """Listen to fewer channels."""
@@ -86,6 +89,7 @@ class News:
     def close(self) -> None:
         """Stop listening."""
         self._closed.set()
+        self._called.set()
         with self._lock:
             if self._pubsub is not None and self._pubsub.connection is not None:
                 # Ends the thread's waiting.
@@ -134,13 +138,17 @@ class News:
                 self._pubsub = pubsub
             asked = False
             while not self._closed.is_set():
+                if not pubsub.subscribed:
+                    self._called.wait(SILENCE)
+                    self._called.clear()
+                    continue
                 message = pubsub.get_message(timeout=SILENCE)
                 if message is not None:
                     asked = False
                     self._pass_on(message)
                 elif asked:
                     raise redis.TimeoutError("The server is silent.")
-                elif pubsub.subscribed:
+                else:
                     asked = True
                     pubsub.ping()
         finally:

@@ -102,6 +102,16 @@ test("a page that is left gives its connection up at once, and resumes where it 
   assert.equal((await on.server.next()).since, "c1");
 });
 
+test("a page that is left while it is hidden resumes where it is shown again", async () => {
+  const { subscription } = await live();
+  on.page.hide();
+  await on.clock.pass(10_000);
+  await until(() => subscription.status === "paused");
+  on.page.happens("pagehide");
+  on.page.show();
+  assert.equal((await on.server.next()).since, "c1");
+});
+
 test("a subscription that is closed while the page is hidden stays closed", async () => {
   const { subscription } = await live();
   on.page.hide();

@@ -176,6 +176,13 @@ test("it may say so by a date", async () => {
   assert.ok(retryIn > 1.25 * 58_000 && retryIn <= 1.25 * 60_500, String(retryIn));
 });
 
+test("a server that asks for a pause of years gets one of an hour or so", async () => {
+  const told = follow();
+  (await on.server.next()).problem(503, {}, { "Retry-After": "999999999" });
+  await until(() => told.subscription.status === "retrying");
+  assert.equal(told.reports[0].retryIn, 1.25 * 3_600_000);
+});
+
 test("a date that makes no sense, or lies in the past, is no reason to wait", async () => {
   const told = follow();
   for (const [round, date] of ["soon", "Thu, 01 Jan 1970 00:00:00 GMT"].entries()) {

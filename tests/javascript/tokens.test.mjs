@@ -36,7 +36,7 @@ test("tokens that stand in the address are sent in the header instead", async ()
   assert.ok(!request.url.search.includes("token"), request.url.search);
 });
 
-test("a token that is no longer taken is asked for again, once", async () => {
+test("a token that is no longer taken is asked for again", async () => {
   const tokens = ["first", "second", "third"];
   const reports = [];
   const subscription = follow({ token: async () => tokens.shift(), onStatus: ({ status }) => reports.push(status) });
@@ -53,6 +53,13 @@ test("a token that is no longer taken is asked for again, once", async () => {
   assert.deepEqual([third.headers.authorization, third.since], ["Bearer second", "c2"]);
   third.stream("id: c3\n\n");
   await until(() => subscription.cursor === "c3");
+  // That one expires some day, too.
+  third.write("event: resume\nid: c4\ndata: {}\n\n");
+  (await on.server.next()).problem(401);
+  const fourth = await on.server.next();
+  assert.equal(fourth.headers.authorization, "Bearer third");
+  fourth.stream("id: c5\n\n");
+  await until(() => subscription.cursor === "c5");
   assert.deepEqual(reports, ["live"]);
 });
 

@@ -162,8 +162,7 @@ export class Subscription {
     if (performance.now() - this.#changedWay > BETTER_AFTER) this.#way = bestWay(this.#options);
     const way = this.#way;
     // The first answer says that all is well, and which moment "now" is: it is not to be waited for.
-    const mayWait = way === "long-poll" && this.#isConnected && !this.#asked.includes("now");
-    const wait = mayWait ? this.#options.wait : 0;
+    const wait = way === "long-poll" && this.#isConnected ? this.#options.wait : 0;
     const watchdog = new Watchdog(() => turn.abort(new WayError("The endpoint doesn't answer.")));
     watchdog.expect(ANSWER_TIME + wait);
     try {

@@ -197,7 +197,7 @@ def _document(answer: Answer) -> Any:
 def _of_feed(part: Any, feed: str, since: str) -> FeedPage | Reset:
     error = part.get("error")
     if error is not None:
-        if error["status"] != 410:
+        if error.get("status", 410) != 410:
             raise ClientError(_text(error["detail"]), status=error["status"], feed=feed)
         return Reset(feed=feed, reason=_text(error["reason"]), cursor=_text(error["cursor"]))
     cursor = _text(part["cursor"])

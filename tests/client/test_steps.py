@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from diffs.client import BadRequest, Diff, Idle, Unavailable
+from diffs.client import BadRequest, Diff, Idle, Reset, Unavailable
 from diffs.client.addresses import locate
 from diffs.client.answers import Answer, Failure
 from diffs.client.endpoint import Ask, Endpoint, Pause, Result
@@ -71,7 +71,7 @@ def walk(*results: Result, since: str = CURSOR, **manner: Any) -> list[Any]:
         elif isinstance(step, Pause):
             done.append(round(step.seconds, 3))
         else:
-            assert isinstance(step, Diff | Idle)
+            assert isinstance(step, Diff | Reset | Idle)
             done.append(type(step))
 
 
@@ -98,6 +98,24 @@ def walk(*results: Result, since: str = CURSOR, **manner: Any) -> list[Any]:
 )
 def test_what_is_asked_next(results: list[Result], done: list[Any]) -> None:
     assert walk(*results) == done
+
+
+def test_diffs_behind_a_reset_may_be_of_an_earlier_time() -> None:
+    """Another Redis has another clock."""
+    gone = answer({"detail": "Gone.", "reason": "reset", "cursor": "zzzzzzzz_1"}, 410)
+    assert walk(page(7, 8), gone, page(3, cursor="zzzzzzzz_3"), wait=0) == [
+        0,
+        Diff,
+        Diff,
+        5.0,
+        0,
+        Reset,
+        5.0,
+        0,
+        Diff,
+        5.0,
+        0,
+    ]
 
 
 def test_moment_that_now_is_is_not_waited_for() -> None:

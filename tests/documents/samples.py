@@ -19,6 +19,7 @@ _MEASURED = re.compile(
     r"""
     (?P<server> \b(?:Valkey|Redis)\ [0-9.]+\b )
     | (?P<size> \b[0-9.]+\ (?:bytes|[KM]B)\b )
+    | (?P<time> \b[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}\b )
     | (?P<retry> ^retry:\ [0-9]+$ )
     | (?P<age> \b(?:[0-9]+[dhms]\ )+ago\ \([0-9-]+\ [0-9:]+Z\) )
     """,

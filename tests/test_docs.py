@@ -22,6 +22,7 @@ import diffs
 from diffs import checks, codec, conf, errors, registry
 from diffs.diff import Diff
 from diffs.http import protocol
+from diffs.http.live import frames, gathering, hub, tail
 from diffs.keys import SHARDS
 from diffs.management import status
 from diffs.store import batch, close_store, connection, embedded, outage, sender
@@ -169,6 +170,10 @@ def test_every_parameter_of_the_endpoint_is_in_the_protocol() -> None:
         ("operations", f"is below {status.COMPACT_LIMIT}", True),
         ("operations", "is shorter than a minute", status.MIN_WINDOW == 60_000_000),
         ("operations", "nine tenths of ``maxmemory``", status.NEARLY_FULL == 0.9),
+        ("limits", "a thousand diffs or 1 MB of a feed", (tail.MAX_ENTRIES, tail.MAX_BYTES) == (1000, 1024 * 1024)),
+        ("deployment", "within three seconds instead of at once", hub.READ_AGAIN == 3.0),
+        ("deployment", f"one trip to Redis for up to {gathering.TOGETHER} of them together", True),
+        ("deployment", "between one and three seconds", (frames.SHORTEST_RETRY, frames.LONGEST_RETRY) == (1000, 3000)),
         ("redis-keys", "modulo 64", len(SHARDS) == 64),
         ("redis-keys", "the format, now 1", codec.FORMAT == 1),
         ("redis-keys", "a head of twelve bytes", codec.HEAD_LENGTH == 12),

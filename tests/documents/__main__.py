@@ -10,6 +10,7 @@ import io
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
@@ -20,7 +21,7 @@ from django.db import connections
 from django.test.testcases import LiveServerThread
 
 from .blocks import Page
-from .project import REDIS, SECONDS, SITE, SITE_BEHIND_WSGI
+from .project import REDIS, SECONDS, SITE, SITE_BEHIND_WSGI, SOCKETS
 from .running import Runner
 
 
@@ -60,8 +61,9 @@ def main(name: str, redis_address: str) -> None:
     """Run all blocks of the page in the file ``page.rst``, in their order."""
     django.setup()
     page = Page(name, Path("page.rst").read_text(encoding="utf-8"))
-    with site() as address, site_behind_wsgi() as other_address:
-        runner = Runner({SITE: address, SITE_BEHIND_WSGI: other_address, REDIS: redis_address})
+    # Not pytest's own folder: a unix socket's path must be short.
+    with site() as address, site_behind_wsgi() as other_address, tempfile.TemporaryDirectory() as sockets:
+        runner = Runner({SITE: address, SITE_BEHIND_WSGI: other_address, REDIS: redis_address, SOCKETS: sockets})
         for block in page.blocks:
             with reporting(f"{block} ({block.language})") as output:
                 runner.run(block, output)

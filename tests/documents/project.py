@@ -19,6 +19,8 @@ SITE = "127.0.0.1:8000"
 """Where the pages say that the site is."""
 SITE_BEHIND_WSGI = "127.0.0.1:8001"
 """Where they say that it is served by WSGI."""
+SOCKETS = "/run/mysite"
+"""Where they say that servers have their sockets."""
 
 SECONDS = 300
 """For all of a page."""

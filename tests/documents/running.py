@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import configparser
 import contextlib
 import doctest
 import itertools
@@ -12,6 +13,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 import redis
@@ -19,6 +21,7 @@ from django.test import override_settings
 
 from diffs import checks, conf
 
+from . import serving
 from .blocks import ROOT, Block
 from .project import REDIS, environment
 from .samples import Samples
@@ -29,6 +32,8 @@ SECONDS = 60
 STREAM_SECONDS = 10
 """For a part of a stream."""
 LONGEST_OUTPUT = 2000
+ELSEWHERE = {"nginx": "tests/deployment/test_nginx.py"}
+"""What runs the blocks of a language that aren't run here."""
 _MISSING_PACKAGES = ("diffs.E004", "diffs.E005")
 _FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE | doctest.FAIL_FAST
 
@@ -52,9 +57,12 @@ class Runner:
         self._samples = Samples()
         self._names: dict[str, Any] = {"__name__": "__console__"}
         self._stream: Stream | None = None
+        self._served: list[list[str]] = []
 
     def run(self, block: Block, report: TextIO) -> None:
         """Run a block.
+
+        Blocks that are files of the project are in it already.
 
         Args:
             block: the block.
@@ -63,10 +71,16 @@ class Runner:
         Raises:
             Exception: whatever its code raises; or nobody knows how to run it.
         """
-        if block.path:
-            return  # it is in the project already
+        if block.path or block.language in ELSEWHERE:
+            return
         kind = "session" if block.text.startswith(">>> ") else block.language
-        runs = {"session": self._session, "python": self._snippet, "console": self._console, "json": self._json}
+        runs = {
+            "session": self._session,
+            "python": self._snippet,
+            "console": self._console,
+            "json": self._json,
+            "ini": self._unit,
+        }
         if self._stream is not None:
             runs["text"] = self._more
         if kind not in runs:
@@ -100,6 +114,14 @@ class Runner:
 
     def _json(self, block: Block, report: TextIO) -> None:
         json.loads(block.text)
+
+    def _unit(self, block: Block, report: TextIO) -> None:
+        """A systemd unit; its command has to be one that was run before."""
+        unit = configparser.ConfigParser(interpolation=None)
+        unit.read_string(block.text)
+        program, *arguments = shlex.split(unit["Service"]["ExecStart"])
+        if [Path(program).name, *arguments] not in self._served:
+            report.write("The command is none of those above.\n")
 
     def _console(self, block: Block, report: TextIO) -> None:
         for command in _commands(block.text):
@@ -136,6 +158,9 @@ class Runner:
             return _check_extras(words)
         if words[0] == "redis-cli":
             return self._redis(words[1:])
+        if words[0] in serving.SERVERS:
+            self._served.append(words)
+            return serving.check(shlex.split(self._replaced(line)), environment())
         if words[0] not in ("curl", "python"):
             raise ValueError(f"{line}: nobody knows how to run this.")
         done = subprocess.run(self._shell(line), env=environment(), capture_output=True, text=True, timeout=SECONDS)

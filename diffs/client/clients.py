@@ -27,6 +27,9 @@ INTERVAL = 5.0
 TIMEOUT = 10.0
 """Seconds, unless something else is asked for."""
 
+# Who waits holds a connection.
+LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=20)
+
 
 class _Client:
     """What both clients know."""
@@ -135,7 +138,7 @@ class Client(_Client):
         self, url: str, *, token: Source = None, timeout: float = TIMEOUT, http: httpx.Client | None = None
     ) -> None:
         super().__init__(url, token, timeout)
-        self._own = None if http else httpx.Client()
+        self._own = None if http else httpx.Client(limits=LIMITS)
         self._http = http or cast(httpx.Client, self._own)
 
     def follow(
@@ -258,7 +261,7 @@ class AsyncClient(_Client):
         self, url: str, *, token: AsyncSource = None, timeout: float = TIMEOUT, http: httpx.AsyncClient | None = None
     ) -> None:
         super().__init__(url, token, timeout)
-        self._own = None if http else httpx.AsyncClient()
+        self._own = None if http else httpx.AsyncClient(limits=LIMITS)
         self._http = http or cast(httpx.AsyncClient, self._own)
 
     def follow(

@@ -202,7 +202,7 @@ def _understand(scope: Scope, send: Send, address: _Address) -> tuple[_Outlet, R
         Where its answer goes, the answer where that is clear without any diffs, and what is asked for.
     """
     sent: dict[bytes, str] = {}
-    for name, value in scope["headers"]:
+    for name, value in scope.get("headers", ()):
         if name in _SENT:
             text = value.decode("latin-1")
             sent[name] = f"{sent[name]},{text}" if name in sent else text
@@ -212,7 +212,7 @@ def _understand(scope: Scope, send: Send, address: _Address) -> tuple[_Outlet, R
         method=method,
         model=address.model,
         pk=address.pk,
-        query=scope["query_string"].decode("latin-1"),
+        query=scope.get("query_string", b"").decode("latin-1"),
         authorization=sent.get(b"authorization", ""),
         if_none_match=sent.get(b"if-none-match", ""),
         form=FORMS.get(media_type, AS_JSON),

@@ -235,6 +235,14 @@ def test_body_of_a_request_says_nothing(notices: Feed, method: str) -> None:
     assert answer.status == (200 if method == "GET" else 405)
 
 
+def test_servers_may_leave_out_what_is_empty(notices: Feed) -> None:
+    scope = make_scope("/testapp.notice/1/")
+    for name in ("query_string", "root_path", "headers"):
+        del scope[name]
+
+    assert asyncio.run(exchange(application, scope)).status == 200
+
+
 def test_header_that_comes_twice_counts_as_one(notices: Feed) -> None:
     etag = ask(mount(Others()), notices.path).header("etag")
     headers = [("host", "testserver"), ("if-none-match", str(etag)), ("if-none-match", '"x"')]

@@ -77,7 +77,7 @@ def test_the_board_ends_with_the_databases_rows_whatever_fails_in_a_replay(
     blank.clock.install()
     blank.goto(proxy.url)
     blank.wait_for_selector("body[data-mode=stream]")
-    replay = site.begin("replay", "--from", "22:30", "--until", "23:45", "--speed", "1500")
+    replay = site.begin("replay", "--from", "23:00", "--until", "23:45", "--speed", "1500")
     before = rows(blank)
     wait_for(lambda: rows(blank) != before)
     with contextlib.contextmanager(outage)(blank, site, proxy):

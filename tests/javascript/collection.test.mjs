@@ -307,6 +307,24 @@ test("P4 a reset that comes while rows are being fetched has them fetched again"
   assert.deepEqual(data(told.rows), { "polls.choice:1": { votes: 8 } });
 });
 
+test("P4 a reset that comes while rows are being fetched for another reason has them fetched again", async () => {
+  const giving = [];
+  const told = await live([choice(1, { votes: 1 })]);
+  told.table = () => new Promise((done) => giving.push(done));
+  await on.clock.pass(10);
+  told.rows.reload();
+  await until(() => giving.length === 1);
+  await on.clock.pass(10);
+  told.request.write(named("reset", "a7,b1", { reason: "reset", cursor: "a7", feed: "polls.question:1" }));
+  await settle();
+  await on.clock.pass(0);
+  giving[0]([choice(1, { votes: 7 })]);
+  await until(() => giving.length === 2);
+  giving[1]([choice(1, { votes: 8 })]);
+  await until(() => told.rows.cursor === "a7,b1");
+  assert.deepEqual(data(told.rows), { "polls.choice:1": { votes: 8 } });
+});
+
 test("after a reset pages fetch their rows at different moments", async () => {
   const told = await live([choice(1, {})], { spread: 4_000 });
   told.request.write(named("reset", "a7,b1", { reason: "reset", cursor: "a7", feed: "polls.question:1" }));
@@ -377,6 +395,19 @@ test("a collection that is closed stays as it is", async () => {
   told.rows.close();
   await until(() => told.request.isOver);
   assert.deepEqual([told.rows.status, data(told.rows)], ["closed", { "polls.choice:1": { votes: 2 } }]);
+});
+
+test("a collection that is closed while rows are fetched stays as it is", async () => {
+  let give;
+  const told = await live([choice(1, { votes: 1 })]);
+  told.table = () => new Promise((done) => (give = done));
+  await on.clock.pass(10);
+  const done = told.rows.reload();
+  await until(() => give);
+  told.rows.close();
+  give([choice(1, { votes: 2 })]);
+  await done;
+  assert.deepEqual([data(told.rows), told.changes], [{ "polls.choice:1": { votes: 1 } }, []]);
 });
 
 test("whoever waits for a collection that is closed, or refused, is told", async () => {

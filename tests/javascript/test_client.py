@@ -23,7 +23,7 @@ CLIENT = ROOT / "diffs" / "static" / "diffs"
 DECLARED = (CLIENT / "diffs.d.ts").read_text(encoding="utf-8")
 
 OLDEST_NODE = 18
-OLDEST_TYPESCRIPT = 5
+OLDEST_TYPESCRIPT = (4, 8)
 MARKUP = re.compile(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function|javascript:")
 IMPORT = re.compile(r"""from "\./([^"]+)";""")
 
@@ -88,8 +88,11 @@ def members(interface: str) -> set[str]:
 
 def test_the_code_has_the_types_that_are_declared(tmp_path: Path) -> None:
     compiler = shutil.which("tsc")
-    if compiler is None or int(re.search(r"\d+", run(compiler, "--version"))[0]) < OLDEST_TYPESCRIPT:
-        pytest.skip(f"There is no TypeScript {OLDEST_TYPESCRIPT} or newer, tsc, on the path.")
+    if compiler is None:
+        missing("There is no TypeScript compiler, tsc, on the path.")
+    version = run(compiler, "--version").split()[-1]
+    if tuple(map(int, version.split(".")[:2])) < OLDEST_TYPESCRIPT:
+        missing(f"TypeScript is {version}: the test needs {'.'.join(map(str, OLDEST_TYPESCRIPT))} or newer.")
     options = {"allowJs": True, "checkJs": True, "lib": ["es2022", "dom", "dom.iterable"], "noEmit": True}
     options |= {"module": "node16", "moduleResolution": "node16", "strict": True, "target": "es2022", "types": []}
     files = [*map(str, CLIENT.glob("*.js")), str(CLIENT / "diffs.d.ts"), str(HERE / "usage.mts")]

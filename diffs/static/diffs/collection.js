@@ -6,14 +6,14 @@ import { Subscription } from "./subscription.js";
 import { call, reportUncaught } from "./telling.js";
 import { Watchdog, backOff, sleep } from "./waiting.js";
 
-/** @typedef {import("./diffs.d.ts").Change} Change */
-/** @typedef {import("./diffs.d.ts").CollectionOptions} CollectionOptions */
-/** @typedef {import("./diffs.d.ts").Diff} Diff */
-/** @typedef {import("./diffs.d.ts").PrimaryKey} PrimaryKey */
-/** @typedef {import("./diffs.d.ts").Reset} Reset */
-/** @typedef {import("./diffs.d.ts").Row} Row */
-/** @typedef {import("./diffs.d.ts").Snapshot} Snapshot */
-/** @typedef {import("./diffs.d.ts").StatusReport} StatusReport */
+/** @typedef {import ("django-diffs").Change} Change */
+/** @typedef {import ("django-diffs").CollectionOptions} CollectionOptions */
+/** @typedef {import ("django-diffs").Diff} Diff */
+/** @typedef {import ("django-diffs").PrimaryKey} PrimaryKey */
+/** @typedef {import ("django-diffs").Reset} Reset */
+/** @typedef {import ("django-diffs").Row} Row */
+/** @typedef {import ("django-diffs").Snapshot} Snapshot */
+/** @typedef {import ("django-diffs").StatusReport} StatusReport */
 
 const SNAPSHOT_TIME = 30_000;
 /** How long the creation of a row may be late behind its change, and how seldom rows are asked for that nobody has. */

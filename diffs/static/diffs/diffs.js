@@ -1,16 +1,19 @@
 // Keeps a page in step with models that are registered with django-diffs. What is exported is described in diffs.d.ts.
+//
+// The files' types come from there, too: `import ("django-diffs")` is this package itself, and has a space in it because
+// Django's storage of hashed files would otherwise look for a module of that name.
 
 import { Collection } from "./collection.js";
 import { Subscription } from "./subscription.js";
 
 export { AnswerError } from "./requests.js";
 
-/** @type {typeof import("./diffs.d.ts").subscribe} */
+/** @type {typeof import ("django-diffs").subscribe} */
 export function subscribe(source, options) {
   return new Subscription(source, options);
 }
 
-/** @type {typeof import("./diffs.d.ts").collection} */
+/** @type {typeof import ("django-diffs").collection} */
 export function collection(source, options) {
   return new Collection(source, options);
 }

@@ -1,7 +1,7 @@
 // What a client remembers of the diffs that it got: whether it had one already, and which values are the newest.
 
-/** @typedef {import("./diffs.d.ts").Diff} Diff */
-/** @typedef {import("./diffs.d.ts").Version} Version */
+/** @typedef {import ("django-diffs").Diff} Diff */
+/** @typedef {import ("django-diffs").Version} Version */
 
 /** How many ids, and how many objects, are remembered: what comes late comes soon after. */
 export const MOST = 10_000;

@@ -1,8 +1,8 @@
 // What is asked of the endpoint, and what its answers mean.
 
-/** @typedef {import("./diffs.d.ts").Cursors} Cursors */
-/** @typedef {import("./diffs.d.ts").Problem} Problem */
-/** @typedef {import("./diffs.d.ts").Token} Token */
+/** @typedef {import ("django-diffs").Cursors} Cursors */
+/** @typedef {import ("django-diffs").Problem} Problem */
+/** @typedef {import ("django-diffs").Token} Token */
 
 /** The endpoint's own parameters, which are written anew for each request, or belong elsewhere. */
 const OWN = ["feed", "since", "snapshot", "token", "wait"];

@@ -5,14 +5,14 @@ import { AnswerError, Source, authorization, failure, mediaType } from "./reques
 import { Teller, call, reportUncaught } from "./telling.js";
 import { Audience, Watchdog, backOff, sleep } from "./waiting.js";
 
-/** @typedef {import("./diffs.d.ts").Diff} Diff */
-/** @typedef {import("./diffs.d.ts").Mode} Mode */
-/** @typedef {import("./diffs.d.ts").Problem} Problem */
-/** @typedef {import("./diffs.d.ts").Reset} Reset */
-/** @typedef {import("./diffs.d.ts").Status} Status */
-/** @typedef {import("./diffs.d.ts").StatusReport} StatusReport */
-/** @typedef {import("./diffs.d.ts").SubscribeOptions} SubscribeOptions */
-/** @typedef {import("./diffs.d.ts").Token} Token */
+/** @typedef {import ("django-diffs").Diff} Diff */
+/** @typedef {import ("django-diffs").Mode} Mode */
+/** @typedef {import ("django-diffs").Problem} Problem */
+/** @typedef {import ("django-diffs").Reset} Reset */
+/** @typedef {import ("django-diffs").Status} Status */
+/** @typedef {import ("django-diffs").StatusReport} StatusReport */
+/** @typedef {import ("django-diffs").SubscribeOptions} SubscribeOptions */
+/** @typedef {import ("django-diffs").Token} Token */
 
 /** @type {Mode[]} */
 const MODES = ["stream", "long-poll", "poll"];

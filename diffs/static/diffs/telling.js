@@ -3,8 +3,8 @@
 import { Known } from "./known.js";
 import { sleep } from "./waiting.js";
 
-/** @typedef {import("./diffs.d.ts").Diff} Diff */
-/** @typedef {import("./diffs.d.ts").Reset} Reset */
+/** @typedef {import ("django-diffs").Diff} Diff */
+/** @typedef {import ("django-diffs").Reset} Reset */
 /** @typedef {{diff?: Diff, reset?: Reset, cursors: string[]}} Item What came, and where it leaves the reader. */
 
 /**

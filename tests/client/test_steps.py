@@ -144,7 +144,7 @@ def test_bad_request_that_is_not_about_waiting_ends_it() -> None:
         ("", 0.0),
         ("soon", 0.0),
         ("999999999999999999999", 3600.0),
-        (email.utils.format_datetime(dt.datetime.now(dt.timezone.utc) + dt.timedelta(days=9), usegmt=True), 3600.0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 3600.0),
         ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
         ("Wed, 21 Oct 2015 07:28:00", 0.0),
     ],

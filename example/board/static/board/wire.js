@@ -67,7 +67,7 @@ export class Meter {
     this.#line("reload", reload, reload);
     this.#put(".meter-count", updates.toLocaleString("en"));
     this.#put("#saving", bytes && updates ? `${Math.round(reload / bytes).toLocaleString("en")}×` : "–");
-    this.#put("#loads", `Loaded ${loads === 1 ? "once" : `${loads} times`}, ${size(listBytes)}. Counted are the bodies of the responses, and at most one update a second.`);
+    this.#put("#loads", `Loaded ${loads === 1 ? "once" : `${loads} times`}, ${size(listBytes)}. Bodies of responses, at most one update a second.`);
   }
 
   #line(name, bytes, whole) {

@@ -62,6 +62,8 @@ class News:
         self._called = threading.Event()
         """Set where the thread that has nothing to listen to is to look again."""
         self._pubsub: Any = None
+        self._was_cut = False
+        """Whether the connection was given up by another thread than the one that reads from it."""
         self._pause = FIRST_PAUSE
         self._was_refused = False
 
@@ -91,17 +93,20 @@ class News:
         self._closed.set()
         self._called.set()
         with self._lock:
-            if self._pubsub is not None and self._pubsub.connection is not None:
-                # Ends the thread's waiting.
-                self._pubsub.connection.disconnect()
+            # Ends the thread's waiting.
+            self._cut()
 
-    @staticmethod
-    def _tell(command: Callable[..., Any], channels: Iterable[str]) -> None:
+    def _tell(self, command: Callable[..., Any], channels: Iterable[str]) -> None:
         try:
             command(*channels)
         except AWAY:
-            # The connection is broken: who reads from it notices, and the next one is told all that is wanted.
-            return
+            # The next connection is told all that is wanted; whoever reads from this one has to notice.
+            self._cut()
+
+    def _cut(self) -> None:
+        self._was_cut = True
+        if self._pubsub is not None and self._pubsub.connection is not None:
+            self._pubsub.connection.disconnect()
 
     def _listen(self) -> None:
         while not self._closed.is_set():
@@ -114,7 +119,10 @@ class News:
             except AWAY:
                 pass
             except Exception:
-                if not self._closed.is_set():
+                with self._lock:
+                    was_cut = self._was_cut
+                # The library may raise anything where its connection is closed under its hands.
+                if not was_cut:
                     logger.exception("What Redis publishes isn't heard; this is tried again.")
             self._ear.lost(is_refused=is_refused)
             self._closed.wait(self._pause)
@@ -130,12 +138,13 @@ class News:
             )
 
     def _hear(self) -> None:
-        pubsub: Any = self._client().pubsub()
+        pubsub: Any = _PubSub(self._client().connection_pool)
         try:
             with self._lock:
                 if self._wanted:
                     pubsub.subscribe(*self._wanted)
                 self._pubsub = pubsub
+                self._was_cut = self._closed.is_set()
             asked = False
             while not self._closed.is_set():
                 if not pubsub.subscribed:
@@ -163,3 +172,17 @@ class News:
         elif kind == "subscribe":
             self._pause = FIRST_PAUSE
             self._ear.ready(ensure_str(message["channel"]))
+
+
+class _PubSub(redis.client.PubSub):
+    """Ends with its connection, so that it is told when nothing is heard.
+
+    The library's own opens another and subscribes to everything again, unnoticed; and where that happens in a thread
+    that doesn't read, the two get in each other's way, with older releases for ever.
+    """
+
+    def on_connect(self, connection: Any) -> None:
+        raise redis.ConnectionError("What listened on the last connection doesn't listen on this one.")
+
+    def _execute(self, conn: Any, command: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        return command(*args, **kwargs)

@@ -187,6 +187,32 @@ def test_everything_is_subscribed_to_again_when_the_server_is_back(
     assert ("lost", True) not in ear.words
 
 
+@pytest.mark.parametrize("options", [{}, {"retry": Retry(NoBackoff(), 3)}])
+def test_connections_that_are_cut_while_channels_are_taken_leave_nothing_unheard(
+    redis_server: RedisServer,
+    ear: Ear,
+    listen: Callable[..., News],
+    options: dict[str, Any],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    heard = listen(redis.Redis(**redis_server.options, **{**QUICKLY, **options}))
+    heard.subscribe(["one"])
+    ear.wait("ready", "one")
+    for number in range(30):
+        since = len(ear.words)
+        redis_server.cli("CLIENT", "KILL", "TYPE", "pubsub")
+        heard.subscribe([f"channel {number}"])
+        ear.wait("lost", False, since=since)
+        # Those who were told that they aren't heard are told when they are.
+        since = ear.words.index(("lost", False), since)
+        for name in ("one", f"channel {number}"):
+            ear.wait("ready", name, since=since)
+        redis_server.client.publish("one", number)
+        ear.wait("heard", "one", number, since=since)
+
+    assert caplog.records == []
+
+
 def test_server_that_hangs_is_noticed(
     server: RedisServer, ear: Ear, listen: Callable[..., News], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -151,6 +151,15 @@ def test_every_parameter_of_the_endpoint_is_in_the_protocol() -> None:
     assert sorted(names) == sorted(re.findall(r"^``(\w+)(?:=1)?`` ", table, re.MULTILINE))
 
 
+def test_every_option_of_the_browser_client_is_in_its_page() -> None:
+    types = (ROOT / "diffs" / "static" / "diffs" / "diffs.d.ts").read_text(encoding="utf-8")
+    interfaces = dict(re.findall(r"interface (\w+Options)\b.*? \{\n(.*?)^\}", types, re.MULTILINE | re.DOTALL))
+    options = [name for members in interfaces.values() for name in re.findall(r"^  (\w+)\?:", members, re.MULTILINE)]
+    statuses = re.findall(r'"(\w+)"', re.findall(r"type Status = (.*?);", types)[0])
+    listed = re.findall(r"^``(\w+)``  ", page("browser-client").text, re.MULTILINE)
+    assert sorted([*options, *statuses]) == sorted(listed)
+
+
 @pytest.mark.parametrize(
     ("name", "says", "so"),
     [

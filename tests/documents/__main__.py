@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import socket
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -21,25 +19,9 @@ from django.db import connections
 from django.test.testcases import LiveServerThread
 
 from .blocks import Page
-from .project import REDIS, SECONDS, SITE, SITE_BEHIND_WSGI, SOCKETS
+from .project import REDIS, SITE, SITE_BEHIND_WSGI, SOCKETS
 from .running import Runner
-
-
-@contextlib.contextmanager
-def site() -> Iterator[str]:
-    """Serve the project's ASGI application; gives host and port."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        # Connections wait in it until they are taken, and so nobody has to wait for the server.
-        number = listening.fileno()
-        options = ["--fd", str(number), "--log-level", "warning", "--timeout-graceful-shutdown", "1"]
-        command = [sys.executable, "-m", "uvicorn", "mysite.asgi:application", *options]
-        server = subprocess.Popen(command, pass_fds=[number])
-        address = "{}:{}".format(*listening.getsockname())
-    try:
-        yield address
-    finally:
-        server.terminate()
-        server.wait(SECONDS)
+from .serving import serve
 
 
 @contextlib.contextmanager
@@ -62,7 +44,7 @@ def main(name: str, redis_address: str) -> None:
     django.setup()
     page = Page(name, Path("page.rst").read_text(encoding="utf-8"))
     # Not pytest's own folder: a unix socket's path must be short.
-    with site() as address, site_behind_wsgi() as other_address, tempfile.TemporaryDirectory() as sockets:
+    with serve(Path.cwd()) as address, site_behind_wsgi() as other_address, tempfile.TemporaryDirectory() as sockets:
         runner = Runner({SITE: address, SITE_BEHIND_WSGI: other_address, REDIS: redis_address, SOCKETS: sockets})
         for block in page.blocks:
             with reporting(f"{block} ({block.language})") as output:

@@ -14,7 +14,7 @@ from docutils.utils import Reporter
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGES = tuple(path.relative_to(ROOT).as_posix() for path in sorted((*ROOT.glob("*.rst"), *ROOT.glob("docs/**/*.rst"))))
 
-_FILE = re.compile(r"(?:#|\{#) (?P<path>[\w.-]+(?:/[\w.-]+)+\.\w+)(?: #\})?")
+_FILE = re.compile(r"(?:#|//|\{#) (?P<path>[\w.-]+(?:/[\w.-]+)+\.\w+)(?: #\})?")
 _SETTINGS = {
     "input_encoding": "unicode",
     "report_level": Reporter.INFO_LEVEL,

@@ -40,19 +40,30 @@ def work_through(page: Page, folder: Path, redis_address: str, before: Iterable[
     """
     if shutil.which("curl") is None:
         return "curl isn't installed, and the pages use it."
+    make(folder, [*before, page], redis_address)
     (folder / "page.rst").write_text(page.text, encoding="utf-8")
+    done = _start(folder, "tests.documents", page.name, redis_address)
+    return done.stdout if done.returncode == 0 else done.stdout + done.stderr
+
+
+def make(folder: Path, pages: Iterable[Page], redis_address: str) -> None:
+    """Make a project with the files that pages show.
+
+    Args:
+        folder: an empty folder for it.
+        pages: the pages.
+        redis_address: host and port of an empty server, in the place of `REDIS`.
+    """
     _run(folder, "django", "startproject", "mysite", ".")
     _run(folder, "django", "startapp", "polls")
     (folder / "polls" / "models.py").unlink()
-    files = [block for each in (*before, page) for block in each.blocks if block.path]
+    files = [block for page in pages for block in page.blocks if block.path]
     apps = _write(folder, files, {REDIS: redis_address})
     with (folder / "mysite" / "settings.py").open("a") as settings:
         missing = f"for app in {sorted(apps)}:\n    if app not in INSTALLED_APPS:\n        INSTALLED_APPS.append(app)\n"
         settings.write(missing)
     _run(folder, "manage", "makemigrations", *sorted(apps), "--verbosity", "0")
     _run(folder, "manage", "migrate", "--verbosity", "0")
-    done = _start(folder, "tests.documents", page.name, redis_address)
-    return done.stdout if done.returncode == 0 else done.stdout + done.stderr
 
 
 def _write(folder: Path, files: Iterable[Block], replaced: Mapping[str, str]) -> set[str]:

@@ -125,8 +125,8 @@ class Runner:
 
     def _console(self, block: Block, report: TextIO) -> None:
         for command in _commands(block.text):
+            self.close(report)
             if command.line.startswith("curl -N "):
-                self.close(report)
                 self._stream = Stream(self._shell(f"exec {command.line}"), environment())
                 output = self._stream.take(command.output, STREAM_SECONDS)
                 self._compare(command, output, _comparable_parts, report)
@@ -160,7 +160,7 @@ class Runner:
             return self._redis(words[1:])
         if words[0] in serving.SERVERS:
             self._served.append(words)
-            return serving.check(shlex.split(self._replaced(line)), environment())
+            return serving.check(shlex.split(self._replaced(line)))
         if words[0] not in ("curl", "python"):
             raise ValueError(f"{line}: nobody knows how to run this.")
         done = subprocess.run(self._shell(line), env=environment(), capture_output=True, text=True, timeout=SECONDS)

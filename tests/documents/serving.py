@@ -1,16 +1,18 @@
-"""Commands that start a server and don't end by themselves."""
+"""Servers of a page's project, and the commands that start them."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from .project import environment
 from .streams import Stream
 
 SERVERS = ("granian", "hypercorn", "uvicorn")
@@ -18,12 +20,35 @@ PATIENCE = 30.0
 FEED = "http://127.0.0.1/diffs/polls.question/1/?since=now"
 
 
-def check(command: Sequence[str], environment: Mapping[str, str]) -> str:
+@contextlib.contextmanager
+def serve(folder: Path) -> Iterator[str]:
+    """Serve a project's ASGI application.
+
+    Args:
+        folder: the project's.
+
+    Returns:
+        A context that gives host and port.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        # Connections wait in it until they are taken, and so nobody has to wait for the server.
+        number = listening.fileno()
+        options = ["--fd", str(number), "--log-level", "warning", "--timeout-graceful-shutdown", "1"]
+        command = [sys.executable, "-m", "uvicorn", "mysite.asgi:application", *options]
+        server = subprocess.Popen(command, cwd=folder, env=environment(), pass_fds=[number])
+        address = "{}:{}".format(*listening.getsockname())
+    try:
+        yield address
+    finally:
+        server.terminate()
+        server.wait(PATIENCE)
+
+
+def check(command: Sequence[str]) -> str:
     """Start a server, ask it for everything, and stop it with a stream open.
 
     Args:
         command: the line, split; one argument of it names a socket.
-        environment: its environment variables.
 
     Returns:
         Nothing: what such servers print is nobody's business.
@@ -34,7 +59,7 @@ def check(command: Sequence[str], environment: Mapping[str, str]) -> str:
     path = next(Path(word.removeprefix("unix:")) for word in command if word.endswith(".sock"))
     server = subprocess.Popen(
         [str(Path(sys.executable).with_name(command[0])), *command[1:]],
-        env=environment,
+        env=environment(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -46,7 +71,7 @@ def check(command: Sequence[str], environment: Mapping[str, str]) -> str:
         answer = subprocess.run([*curl, FEED], capture_output=True, text=True, timeout=PATIENCE).stdout
         if '"more":false' not in answer:
             raise ValueError(f"{command[0]} answers {answer!r} to a poll.")
-        stream = Stream([*curl, "--header", "Accept: text/event-stream", FEED], environment)
+        stream = Stream([*curl, "--header", "Accept: text/event-stream", FEED], environment())
         opening = stream.take("opening\n\nid", PATIENCE)
         if "retry: " not in opening or "id: " not in opening:
             raise ValueError(f"{command[0]} streams {opening!r}.")

@@ -115,13 +115,23 @@ test("a stream that ends before it began is a failure, or it would be asked for 
   assert.equal(on.server.waiting, 0);
 });
 
-test("what is no JSON breaks the stream, and is asked for again", async () => {
-  const told = follow();
-  const request = (await on.server.next()).stream().write(`${event("c1", diff(1))}id: c2\ndata: {\n\n`);
-  await until(() => told.subscription.status === "retrying");
-  await until(() => request.isOver);
-  assert.equal(told.subscription.cursor, "c1");
-});
+for (const [name, text] of [
+  ["no JSON", "id: c2\ndata: {\n\n"],
+  ["no diff", 'id: c2\ndata: {"votes":1}\n\n'],
+  ["nothing", "id: c2\ndata: null\n\n"],
+  ["no version", event("c2", { ...diff(2), version: "soon" })],
+  ["no reset", "event: reset\nid: c2\ndata: null\n\n"],
+]) {
+  test(`what is ${name} breaks the stream, and is asked for again: it is never passed over`, async () => {
+    const told = follow();
+    const request = (await on.server.next()).stream().write(event("c1", diff(1)) + text + event("c3", diff(3)));
+    await until(() => told.subscription.status === "retrying");
+    await until(() => request.isOver);
+    assert.deepEqual([told.diffs, told.subscription.cursor], [[{ votes: 1 }], "c1"]);
+    await on.clock.pass(told.reports.at(-1).retryIn);
+    assert.equal((await on.server.next()).since, "c1");
+  });
+}
 
 test("events of other kinds only move the cursor", async () => {
   const told = follow();

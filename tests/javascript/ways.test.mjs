@@ -210,6 +210,7 @@ test("diffs of several feeds in a poll are told in the order in which they happe
 for (const [name, document] of [
   ["a page without a cursor", { diffs: [] }],
   ["a page of other feeds", { feeds: [page("c1")] }],
+  ["a page of something else than diffs", page("c1", [diff(1), { id: 2 }])],
   ["no page", []],
   ["nothing", null],
 ]) {

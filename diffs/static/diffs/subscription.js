@@ -238,11 +238,13 @@ export class Subscription {
   #readBlock({ event, data, id, retry }) {
     if (retry !== null) this.#firstPause = Math.min(Math.max(retry, 100), this.#options.longestPause);
     if (id === null) return event === "resume";
-    const cursors = (this.#asked = this.#source.split(id));
+    const cursors = this.#source.split(id);
     const content = data === null ? null : JSON.parse(data);
-    if (event === "message" && content) this.#teller.take({ diff: content, cursors });
+    if (event === "message" && data !== null) this.#teller.take({ diff: checked(content), cursors });
     else if (event === "reset") this.#teller.take({ reset: resetOf(content), cursors });
     else this.#teller.take({ cursors });
+    // Not before: what can't be read is asked for again, and never passed over.
+    this.#asked = cursors;
     return event === "resume";
   }
 
@@ -279,7 +281,7 @@ export class Subscription {
     if (cursors.length !== before.length || cursors.some((cursor) => typeof cursor !== "string")) {
       throw new TypeError("The endpoint's answer is no page of diffs.");
     }
-    const found = pages.flatMap(({ feed, diffs = [] }) => diffs.map((/** @type {Diff} */ diff) => (feed ? { ...diff, feed } : diff)));
+    const found = pages.flatMap(({ feed, diffs = [] }) => diffs.map((/** @type {unknown} */ diff) => checked(diff, feed)));
     // An object that was moved is in two feeds, and each feed begins anew.
     found.sort((one, other) => one.timestamp - other.timestamp);
     for (const diff of found) this.#teller.take({ diff, cursors: before });
@@ -363,6 +365,17 @@ export class Subscription {
 function bestWay({ mode = MODES[0] }) {
   if (!MODES.includes(mode)) throw new TypeError(`There is no mode ${JSON.stringify(mode)}.`);
   return mode;
+}
+
+/**
+ * @param {any} diff What the endpoint gave.
+ * @param {string} [feed] Which of several feeds it was in, where it doesn't say so itself.
+ * @returns {Diff}
+ */
+function checked(diff, feed) {
+  const isDiff = typeof diff?.id === "string" && typeof diff.model === "string" && /^\d+$/.test(diff.version);
+  if (!isDiff) throw new TypeError("The endpoint gave something else than diffs.");
+  return feed ? { ...diff, feed } : diff;
 }
 
 /** @param {Problem} problem @returns {Reset} */

@@ -414,7 +414,8 @@ def asked_of(*objects: tuple[Any, Any], times: int = 1) -> list[list[bool]]:
     async def ask() -> list[list[bool]]:
         asking = Rules(HttpRequest)
         questions = [functools.partial(asking.reader.may_pull, require(model), pk) for model, pk in objects]
-        return [[await asking.ask(question) for question in questions] for _ in range(times)]
+        answers = [await asking.ask(question) for question in questions * times]
+        return [answers[start : start + len(objects)] for start in range(0, len(answers), len(objects))]
 
     return asyncio.run(ask())
 

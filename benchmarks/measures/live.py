@@ -49,7 +49,7 @@ def _fan_out(run: Run) -> Iterator[Row]:
         began = {name: (number - FIRST) / contender.listen(number - FIRST) for name, contender in contenders.items()}
         idle = _memory(contenders)
         turns = {name: contender.turn for name, contender in contenders.items()}
-        samples = run.interleave(turns, run.rounds(12, 40), warmups=WARMUPS)
+        samples = run.interleave(turns, run.rounds(15, 40), warmups=WARMUPS)
         used = _memory(contenders)
         for contender in contenders.values():
             contender.worker.ask("live.expect_silence")

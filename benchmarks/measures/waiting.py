@@ -27,7 +27,9 @@ TOLD = {"p50": "median", "p99": "99th percentile"}
 
 
 def measure(run: Run) -> Iterator[Row]:
-    """Each part by itself."""
+    """Each part by itself; left out of a quick run of everything, which has no time for it."""
+    if run.quick and not run.only:
+        return
     if why := listening.reason_not_to_listen():
         yield run.row("live", "listeners that wait", note=f"not measured: {why}")
         return
@@ -116,7 +118,7 @@ def _polls(run: Run) -> Iterator[Row]:
             worker, port = contender.worker, contender.server.port
             worker.ask("polls.connect", port=port, path=contender.paths[0], count=CONNECTIONS)
             turns[name] = partial(worker.ask, "polls.repeat", seconds=QUICK_POLL_SECONDS if run.quick else POLL_SECONDS)
-        samples = run.interleave(turns, run.rounds(5, 20))
+        samples = run.interleave(turns, run.rounds(4, 20))
     for name in servers:
         rate = samples.combine(lambda microseconds: 1e6 / microseconds, name)
         yield run.row("live", "polls a second, empty", name, rate, unit="/s")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import inspect
 import io
@@ -31,8 +32,9 @@ from tests.servers import RedisServer
 from .capture.test_query_counts import TABLE
 from .documents import PAGES, ROOT, Page, Samples
 from .documents.project import work_through
-from .documents.streams import Stream
+from .documents.streams import Stream as Printed
 from .endpoint.cases import CASES
+from .live.clients import Stream
 
 README = Page("README.rst")
 RUN = [name for name in PAGES if Page(name).blocks]
@@ -240,6 +242,7 @@ def _use_everything() -> None:
     question.save()
     assert [diff.data["votes"] for diff in question.diffs.since(position)] == [1]
     assert (len(question.diffs), question.diffs[-1].action) == (2, "update")
+    asyncio.run(_listen(question))
     diffs.touch(question)
     with pytest.raises(diffs.CursorExpired):
         list(question.diffs.since(position))
@@ -250,6 +253,13 @@ def _use_everything() -> None:
     call_command("diffs_status", format="json", stdout=status)
     assert json.loads(status.getvalue())["total"]["diffs"] == 1
     call_command("prune_diffs", "--older-than", "1s", verbosity=0)
+
+
+async def _listen(question: Any) -> None:
+    headers = {"authorization": f"Bearer {diffs.feed_token(question)}"}
+    async with Stream(f"/testapp.question/{question.pk}/", headers=headers) as client:
+        await client.count(2)
+        await client.live()
 
 
 def _acl_log(server: RedisServer) -> Iterator[dict[str, str]]:
@@ -266,7 +276,7 @@ def test_a_block_that_says_something_wrong_is_found(tmp_path: Path, redis_server
 
 
 def test_what_a_stream_gives_besides_what_is_shown_is_found() -> None:
-    stream = Stream(["printf", r"id: 1\n\nid: 1\n\nid: 1\ndata: {}\n\nid: 1\n\nid: 2\n\n"], os.environ)
+    stream = Printed(["printf", r"id: 1\n\nid: 1\n\nid: 1\ndata: {}\n\nid: 1\n\nid: 2\n\n"], os.environ)
     assert stream.take("id: 1\n\nid: 1\ndata: {}", 60) == "id: 1\n\nid: 1\ndata: {}"
     assert stream.close() == "id: 2"
 

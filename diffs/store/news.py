@@ -134,7 +134,7 @@ class News:
             self._was_refused = True
             logger.error(
                 "Redis lets its user subscribe to no channel: what is new is noticed only every few seconds. Allow "
-                "the channels that begin with the prefix: ACL SETUSER <user> &<prefix>:*"
+                "the channels that begin with the prefix: ACL SETUSER <user> +subscribe +unsubscribe &<prefix>:*"
             )
 
     def _hear(self) -> None:

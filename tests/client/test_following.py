@@ -163,6 +163,38 @@ def test_waiting_may_be_cancelled_and_nothing_is_lost(site: Site, notices: Feed)
     assert [event.action for event in asyncio.run(scenario())] == ["update"]
 
 
+def test_interrupted_program_may_go_on(site: Site, notices: Feed) -> None:
+    document = notices.append()
+    interrupts = [KeyboardInterrupt()]
+
+    def interrupt(request: httpx.Request) -> None:
+        if interrupts:
+            raise interrupts.pop()
+
+    with httpx.Client(event_hooks={"request": [interrupt]}) as http, Client(site.url, http=http) as client:
+        following = client.follow(notices.name)
+        with pytest.raises(KeyboardInterrupt):
+            next(following)
+        assert next(following) == as_diff(notices, document)
+
+
+def test_function_that_gives_tokens_may_fail_and_is_called_again(site: Site) -> None:
+    questions = Feed(Question, 42)
+    document = questions.append()
+    failures = [OSError("No token today.")]
+
+    def token() -> str:
+        if failures:
+            raise failures.pop()
+        return make_token(questions.ref.name)
+
+    with Client(site.url, token=token) as client:
+        following = client.follow(questions.name)
+        with pytest.raises(OSError, match=r"No token today\."):
+            next(following)
+        assert next(following) == as_diff(questions, document)
+
+
 def test_pull_asks_once(site: Site, notices: Feed, others: Feed) -> None:
     first, second, third = [as_diff(feed, feed.append()) for feed in (notices, others, notices)]
 

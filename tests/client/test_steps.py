@@ -179,6 +179,13 @@ def test_patience_counts_from_the_first_failure_of_a_row() -> None:
     assert isinstance(steps.send(None), Ask)
     assert steps.send(AWAY) == Pause(0.75)
     assert isinstance(steps.send(None), Ask)
+    with pytest.raises(Unavailable, match="away"):
+        steps.send(AWAY)
+
+
+def test_nobody_is_waited_for_who_comes_back_when_patience_is_over() -> None:
+    steps = pull(make_endpoint(), {FEED: CURSOR}, limit=None, collapse=False, patience=5.0)
+    steps.send(None)
     with pytest.raises(Unavailable, match="can't be read just now") as caught:
         steps.send(busy(Retry_After="7"))
     assert (caught.value.status, caught.value.retry_after) == (503, 7.0)

@@ -29,7 +29,7 @@ ARTEFACTS = Path(__file__).resolve().parent.parent / "artefacts"
 """What each page looked like at the end of its test."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser(chromium: str) -> Iterator[Browser]:
     """A Chromium without a window."""
     from playwright.sync_api import sync_playwright
@@ -40,7 +40,7 @@ def browser(chromium: str) -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def site() -> Iterator[Site]:
     """The example's site, with the flights of a late evening on the board."""
     site = Site()

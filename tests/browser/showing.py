@@ -25,13 +25,13 @@ def rows(page: Page) -> dict[str, dict[str, str]]:
 def shows(page: Page, expected: dict[str, dict[str, str]]) -> None:
     """Wait until the page shows exactly these rows, and say what differs where it never does."""
     try:
-        wait_for(lambda: rows(page) == expected)
+        wait_for(lambda: rows(page) == expected, every=0.1)
     except AssertionError:
         assert rows(page) == expected
 
 
 def wait_for_text(page: Page, number: str, column: str, text: str) -> None:
-    wait_for(lambda: rows(page)[number][column] == text)
+    wait_for(lambda: rows(page)[number][column] == text, every=0.1)
 
 
 def loads(page: Page) -> str:

@@ -120,12 +120,17 @@ class Site:
             return False
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
-    """Return when a condition holds; fail when it doesn't within a minute."""
+def wait_for(condition: Callable[[], bool], *, every: float = 0.02) -> None:
+    """Return when a condition holds; fail when it doesn't within a minute.
+
+    Args:
+        condition: asked again and again.
+        every: how often, in seconds: what asks a whole page takes the processor's time from it.
+    """
     deadline = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < deadline, "It takes too long."
-        time.sleep(0.02)
+        time.sleep(every)
 
 
 def _command(*arguments: str) -> list[str]:

@@ -35,13 +35,16 @@ def test_a_flight_edited_in_the_admin_shows_on_the_board(page: Page, site: Site)
     assert loads(page).startswith("Loaded once")
 
 
+CHANGED = """() => {
+  const cells = [...document.querySelectorAll(".changed")];
+  return cells.length && cells.map((cell) => [cell.parentElement.dataset.number, cell.className]);
+}"""
+
+
 def test_a_changed_cell_flashes_and_the_others_do_not(page: Page, site: Site):
     page.locator("#tab-LGA").click()
     site.run("Flight.objects.filter(number='DL2181').update(status='boarding')")
-    page.wait_for_selector("[data-number=DL2181] .changed")
-    assert page.locator(".changed").evaluate_all("cells => cells.map((cell) => cell.className)") == [
-        "flaps c-remark changed"
-    ]
+    assert page.wait_for_function(CHANGED).json_value() == [["DL2181", "flaps c-remark changed"]]
 
 
 def test_texts_are_never_read_as_markup(page: Page, site: Site):
@@ -62,7 +65,7 @@ def test_the_board_keeps_in_step_with_a_replay(page: Page, site: Site):
                 story.append(row["remark"])
         return replay.poll() is not None
 
-    wait_for(ended)
+    wait_for(ended, every=0.1)
     assert replay.returncode == 0
     assert ["delayed", "boarding", "departed"] in stories.values()
     shows(page, site.shown())

@@ -75,11 +75,12 @@ def test_the_board_ends_with_the_databases_rows_whatever_fails_in_a_replay(
     blank: Page, site: Site, proxy: Proxy, outage: Outage
 ):
     blank.clock.install()
+    blank.emulate_media(reduced_motion="reduce")
     blank.goto(proxy.url)
     blank.wait_for_selector("body[data-mode=stream]")
     replay = site.begin("replay", "--from", "23:00", "--until", "23:45", "--speed", "1500")
     before = rows(blank)
-    wait_for(lambda: rows(blank) != before)
+    wait_for(lambda: rows(blank) != before, every=0.1)
     with contextlib.contextmanager(outage)(blank, site, proxy):
         wait_for(lambda: replay.poll() is not None)
     assert replay.returncode == 0

@@ -99,7 +99,7 @@ def test_a_flight_that_moves_elsewhere_leaves_the_board_and_comes_back_as_it_is_
     site.run("Flight.objects.filter(number='DL2181').update(origin='EWR')")
     wait_for_text(page, "DL2181", "origin", "EWR")
     site.run("Flight.objects.filter(number='DL2181').update(origin='BOS')")
-    wait_for(lambda: "DL2181" not in rows(page))
+    wait_for(lambda: "DL2181" not in rows(page), every=0.1)
     # Of what happens in Boston nobody is told here.
     change(site, "Montgolfier")
     site.run("Flight.objects.filter(number='DL2181').update(origin='JFK')")

@@ -1,7 +1,7 @@
 // Keeps a page in step with models that are registered with django-diffs. What is exported is described in diffs.d.ts.
 //
-// The files' types come from there, too: `import ("django-diffs")` is this package itself, and has a space in it because
-// Django's storage of hashed files would otherwise look for a module of that name.
+// The files' types come from there, too, by this package's own name. They name it with a space before the bracket:
+// otherwise Django's storage of hashed files would look for a file of that name.
 
 import { Collection } from "./collection.js";
 import { Subscription } from "./subscription.js";

@@ -66,9 +66,10 @@ async def test_many_who_listen_to_many_feeds_share_one_connection(redis_server: 
 
 
 async def test_diff_is_read_once_and_encoded_once_however_many_listen(
-    notices: Feed, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+    notices: Feed, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch, configure: Callable[..., None]
 ) -> None:
     monkeypatch.setattr("diffs.http.live.hub.READ_AGAIN", 10_000)
+    configure(heartbeat=10_000)
     clients = await streams(200)
     made = []
     frame = "diffs.http.live.stream.diff_frame"

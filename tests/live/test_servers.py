@@ -177,35 +177,37 @@ def test_clients_that_hang_up_are_forgotten_however_many_come_and_go(served: Ser
 
 
 def test_old_streams_end_and_a_client_that_never_reads_is_cut_off(served: Served, notices: Feed) -> None:
-    never_reads = served.connect(NOTICE + "?since=now")
     blocks: list[dict[str, str]] = []
 
     def follow() -> None:
         with served.client.stream("GET", NOTICE + "?since=now", headers=STREAM) as response:
             blocks.extend(events(response))
 
-    follower = threading.Thread(target=follow)
-    follower.start()
-    wait_for(lambda: blocks)
-    # More than any socket holds on the way.
-    for number in range(16):
-        member = Encoder("update", 7, number.to_bytes(4, "big"), {"number": number, "body": 500_000 * "x"}, None).own()
-        notices.append_member(member)
-        wait_for(lambda number=number: any(f'"number":{number},' in block.get("data", "")[:300] for block in blocks))
-    follower.join()
+    with served.connect(NOTICE + "?since=now"):
+        follower = threading.Thread(target=follow)
+        follower.start()
+        wait_for(lambda: blocks)
+        # In the end more than any socket holds on the way.
+        for number in range(16):
+            body = {"number": number, "body": 500_000 * "x"}
+            notices.append_member(Encoder("update", 7, number.to_bytes(4, "big"), body, None).own())
+            start = f'"number":{number},'
+            wait_for(
+                lambda start=start: (
+                    any(start in block.get("data", "")[:300] for block in blocks) or not follower.is_alive()
+                )
+            )
+        follower.join()
+        wait_for(lambda: served.listeners == 0)
 
     assert (blocks[-1]["event"], json.loads(blocks[-1]["data"])) == ("resume", {"reason": "age"})
-    assert blocks[-1]["id"] == str(notices.now())
-    wait_for(lambda: served.listeners == 0)
-    never_reads.close()
 
 
 def test_server_ends_though_streams_are_open(served: Served, notices: Feed) -> None:
-    connections = [served.connect() for _ in range(3)]
-    served.process.send_signal(signal.SIGTERM)
-    served.process.wait(20)
-    for connection in connections:
-        with contextlib.suppress(ConnectionResetError):
-            while connection.recv(1000):
-                pass
-        connection.close()
+    with served.connect() as first, served.connect() as second:
+        served.process.send_signal(signal.SIGTERM)
+        served.process.wait(20)
+        for connection in (first, second):
+            with contextlib.suppress(ConnectionResetError):
+                while connection.recv(1000):
+                    pass

@@ -251,7 +251,7 @@ async def test_five_hundred_clients_that_come_and_go_leave_nothing_behind(notice
         await one_who_stays.count(10)
 
         assert listeners() == 1
-        await until(lambda: len(asyncio.all_tasks()) == tasks)
+        await until(lambda: len(asyncio.all_tasks()) <= tasks)
 
 
 async def test_long_history_is_not_read_to_its_end_for_a_client_that_hung_up(

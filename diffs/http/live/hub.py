@@ -217,8 +217,12 @@ class Hub:
                         # What is published while it is read makes it be read once more.
                         del self._dirty[watched]
                     await self._read(batch)
-        finally:
+        except GeneratorExit:
+            # The loop was closed without any ado: there whoever makes the next hub lets go of this one.
+            raise
+        except BaseException:
             self._end()
+            raise
 
     async def _read(self, batch: Sequence[_Watched]) -> None:
         requests = [(watched.tail, watched.tail.request(), watched.tail.forms) for watched in batch]

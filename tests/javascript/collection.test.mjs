@@ -57,7 +57,9 @@ test("creations, changes and deletions are done to the rows", async () => {
   const told = await live([choice(1, { text: "a", votes: 3 }), choice(2, { text: "b", votes: 4 })]);
   const before = told.rows.get("polls.choice:1");
   told.request.write(
-    first("a2,b1", about(1, 2, { votes: 5 })) + first("a3,b1", removed(2, 3)) + second("a3,b2", created(3, 4, { text: "c" })),
+    first("a2,b1", about(1, 2, { votes: 5 })) +
+      first("a3,b1", removed(2, 3)) +
+      second("a3,b2", created(3, 4, { text: "c" })),
   );
   await until(() => told.changes.length);
   assert.deepEqual(data(told.rows), { "polls.choice:1": { text: "a", votes: 5 }, "polls.choice:3": { text: "c" } });
@@ -69,10 +71,23 @@ test("creations, changes and deletions are done to the rows", async () => {
 
 test("it is asked like a map", async () => {
   const { rows } = await live([choice(1, {}), choice(2, {})]);
-  assert.deepEqual([rows.size, rows.has("polls.choice:1"), rows.has("nothing"), rows.get("nothing")], [2, true, false, undefined]);
+  assert.deepEqual(
+    [rows.size, rows.has("polls.choice:1"), rows.has("nothing"), rows.get("nothing")],
+    [2, true, false, undefined],
+  );
   assert.deepEqual([...rows.keys()], ["polls.choice:1", "polls.choice:2"]);
   assert.deepEqual([...rows.values()], [choice(1, {}), choice(2, {})]);
   assert.deepEqual([rows.status, rows.mode], ["live", "stream"]);
+});
+
+test("options that are undefined count as not given", async () => {
+  const { rows } = await live([choice(1, {})], {
+    key: undefined,
+    models: undefined,
+    keep: undefined,
+    missing: undefined,
+  });
+  assert.deepEqual([...rows.keys()], ["polls.choice:1"]);
 });
 
 test("a key may be made of something else", async () => {
@@ -88,8 +103,10 @@ test("rows with composite keys are told apart", async () => {
 test("what is sent again from before the snapshot does no harm", async () => {
   const told = await live([choice(1, { text: "new", votes: 5 })]);
   told.request.write(
-    first("a2,b1", created(1, 1, { text: "old", votes: 0 })) + first("a3,b1", about(1, 2, { text: "new" })) +
-      first("a4,b1", about(1, 3, { votes: 5 })) + first("a5,b1", removed(7, 4)),
+    first("a2,b1", created(1, 1, { text: "old", votes: 0 })) +
+      first("a3,b1", about(1, 2, { text: "new" })) +
+      first("a4,b1", about(1, 3, { votes: 5 })) +
+      first("a5,b1", removed(7, 4)),
   );
   await until(() => told.changes.length);
   assert.deepEqual(data(told.rows), { "polls.choice:1": { text: "new", votes: 5 } });
@@ -105,7 +122,9 @@ test("other models may be left out, and their diffs are told all the same", asyn
 
 test("a diff is told when it is in the rows", async () => {
   const heard = [];
-  const told = await live([choice(1, { votes: 1 })], { onDiff: () => heard.push(told.rows.get("polls.choice:1").data.votes) });
+  const told = await live([choice(1, { votes: 1 })], {
+    onDiff: () => heard.push(told.rows.get("polls.choice:1").data.votes),
+  });
   told.request.write(first("a2,b1", about(1, 2, { votes: 2 })));
   await until(() => heard.length);
   assert.deepEqual(heard, [2]);
@@ -120,7 +139,9 @@ test("P7 a value that comes late is passed over", async () => {
 
 test("P7 a change that comes before its row's creation isn't lost", async () => {
   const told = await live([]);
-  told.request.write(first("a2,b1", about(1, 5, { votes: 5 })) + first("a3,b1", created(1, 4, { votes: 4, text: "t" })));
+  told.request.write(
+    first("a2,b1", about(1, 5, { votes: 5 })) + first("a3,b1", created(1, 4, { votes: 4, text: "t" })),
+  );
   await until(() => told.rows.cursor === "a3,b1");
   assert.deepEqual(data(told.rows), { "polls.choice:1": { votes: 5, text: "t" } });
   await on.clock.pass(600_000);
@@ -132,7 +153,10 @@ test("a row that moved between the feeds is moved once", async () => {
   const moved = about(1, 5, { question: 2 });
   // The second feed is ahead: it tells of the move, a change and the end before the first one tells of the move.
   told.request.write(
-    second("a1,b2", moved) + second("a1,b3", about(1, 6, { votes: 6 })) + first("a2,b3", moved) + second("a2,b4", removed(1, 7)),
+    second("a1,b2", moved) +
+      second("a1,b3", about(1, 6, { votes: 6 })) +
+      first("a2,b3", moved) +
+      second("a2,b4", removed(1, 7)),
   );
   await until(() => told.rows.cursor === "a2,b4");
   assert.equal(told.rows.size, 0);
@@ -147,9 +171,12 @@ test("what a feed tells of a row after another feed told of its end is passed ov
 });
 
 test("a row that moves elsewhere is removed, and fetched where it comes back", async () => {
-  const told = await live([choice(1, { question: 1, votes: 1 }), choice(2, { question: 2 }), choice(9, { question: 9 })], {
-    keep: (row) => row.data.question < 3,
-  });
+  const told = await live(
+    [choice(1, { question: 1, votes: 1 }), choice(2, { question: 2 }), choice(9, { question: 9 })],
+    {
+      keep: (row) => row.data.question < 3,
+    },
+  );
   assert.deepEqual([...told.rows.keys()], ["polls.choice:1", "polls.choice:2"]);
   told.request.write(first("a2,b1", about(1, 2, { question: 9 })));
   await until(() => told.rows.size === 1);
@@ -198,7 +225,10 @@ test("a fetching of such rows that fails is repeated", async () => {
   await until(() => told.rows.cursor === "a2,b1");
   await on.clock.pass(20_000);
   assert.deepEqual([told.rows.size, told.fetched], [1, 3]);
-  assert.deepEqual(on.warnings.map(({ message }) => message), ["Away."]);
+  assert.deepEqual(
+    on.warnings.map(({ message }) => message),
+    ["Away."],
+  );
 });
 
 test("a row that isn't there may be fetched alone, and what comes meanwhile is done to it", async () => {
@@ -244,7 +274,10 @@ test("a row that nobody gives stays away until it is asked for again", async () 
     assert.equal(told.rows.size, number === 4 ? 1 : 0);
   }
   assert.deepEqual(data(told.rows), { "polls.choice:1": { text: "t", votes: 4 } });
-  assert.deepEqual(on.errors.splice(0).map(({ message }) => message), ["Away."]);
+  assert.deepEqual(
+    on.errors.splice(0).map(({ message }) => message),
+    ["Away."],
+  );
 });
 
 test("changes of rows that aren't there may be passed over", async () => {
@@ -261,7 +294,8 @@ test("P4 after a reset all rows are fetched again and change places at once", as
   told.rows.subscribe(() => seen.push(data(told.rows)));
   told.table = [choice(2, { votes: 22 }), choice(3, { votes: 33 })];
   told.request.write(
-    named("reset", "a7,b1", { reason: "reset", cursor: "a7", feed: "polls.question:1" }) + first("a8,b1", about(3, 8, { votes: 34 })),
+    named("reset", "a7,b1", { reason: "reset", cursor: "a7", feed: "polls.question:1" }) +
+      first("a8,b1", about(3, 8, { votes: 34 })),
   );
   await settle();
   await on.clock.pass(0);
@@ -270,7 +304,10 @@ test("P4 after a reset all rows are fetched again and change places at once", as
   const expected = { "polls.choice:2": { votes: 22 }, "polls.choice:3": { votes: 34 } };
   assert.deepEqual(seen.at(-1), expected);
   // Never anything between the rows of before and those of now.
-  assert.ok(seen.every((rows) => "polls.choice:3" in rows), JSON.stringify(seen));
+  assert.ok(
+    seen.every((rows) => "polls.choice:3" in rows),
+    JSON.stringify(seen),
+  );
 });
 
 test("P4 resets of several feeds at the same moment have the rows fetched once", async () => {
@@ -291,7 +328,8 @@ test("P4 a reset that comes while rows are being fetched has them fetched again"
   const giving = [];
   const told = await live([choice(1, { votes: 1 })]);
   told.table = () => new Promise((done) => giving.push(done));
-  const reset = (cursor) => named("reset", cursor, { reason: "reset", cursor: cursor.slice(0, 2), feed: "polls.question:1" });
+  const reset = (cursor) =>
+    named("reset", cursor, { reason: "reset", cursor: cursor.slice(0, 2), feed: "polls.question:1" });
   told.request.write(reset("a7,b1"));
   await settle();
   await on.clock.pass(10);
@@ -353,7 +391,10 @@ test("a snapshot that fails is asked for again, and the page hears of it", async
   (await on.server.next()).stream("id: a1,b1\n\n");
   await until(() => told.rows.status === "live");
   assert.deepEqual(statuses, ["retrying", "retrying", "live"]);
-  assert.deepEqual(on.warnings.splice(0).map(({ message }) => message), ["Failed to fetch", "Failed to fetch"]);
+  assert.deepEqual(
+    on.warnings.splice(0).map(({ message }) => message),
+    ["Failed to fetch", "Failed to fetch"],
+  );
 });
 
 test("rows can be fetched again at will, and what comes meanwhile is done to them", async () => {
@@ -385,7 +426,10 @@ test("others may listen, too, and stop", async () => {
   told.request.write(first("a3,b1", about(1, 3, {})));
   await until(() => told.changes.length === 2);
   assert.equal(heard.length, 1);
-  assert.deepEqual(on.errors.splice(0).map(({ message }) => message), ["Not me.", "Not me."]);
+  assert.deepEqual(
+    on.errors.splice(0).map(({ message }) => message),
+    ["Not me.", "Not me."],
+  );
 });
 
 test("a collection that is closed stays as it is", async () => {
@@ -466,5 +510,9 @@ test("texts of any kind are keys and values, and nothing else", async () => {
   told.request.write(first("a2,b1", created("__proto__", 2, data)) + first("a3,b1", about("__proto__", 3, data)));
   await until(() => told.rows.cursor === "a3,b1");
   assert.equal({}.polluted, undefined);
-  assert.deepEqual(Object.keys(told.rows.get("polls.choice:__proto__").data).sort(), ["__proto__", "constructor", "text"]);
+  assert.deepEqual(Object.keys(told.rows.get("polls.choice:__proto__").data).sort(), [
+    "__proto__",
+    "constructor",
+    "text",
+  ]);
 });

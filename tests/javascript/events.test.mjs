@@ -18,7 +18,9 @@ function block(more) {
 }
 
 test("an event has the id, the type and the data that its lines name", () => {
-  assert.deepEqual(read('event: reset\nid: c1\ndata: {"a":1}\n\n'), [block({ event: "reset", id: "c1", data: '{"a":1}' })]);
+  assert.deepEqual(read('event: reset\nid: c1\ndata: {"a":1}\n\n'), [
+    block({ event: "reset", id: "c1", data: '{"a":1}' }),
+  ]);
 });
 
 test("an id without data is told, as it moves the cursor", () => {
@@ -60,7 +62,9 @@ for (const [name, end] of Object.entries({ "a line feed": "\n", "a carriage retu
   });
 
   test(`a text whose lines end with ${name} is read the same wherever it is cut`, () => {
-    const whole = bytes(["\ufeffid: c1", "data: Zoë ✈ 🛫", ":", "", "event: reset", "data: {}", "id: c2", "", ""].join(end));
+    const whole = bytes(
+      ["\ufeffid: c1", "data: Zoë ✈ 🛫", ":", "", "event: reset", "data: {}", "id: c2", "", ""].join(end),
+    );
     const expected = [block({ id: "c1", data: "Zoë ✈ 🛫" }), block({ event: "reset", data: "{}", id: "c2" })];
     for (let first = 0; first <= whole.length; first += 1) {
       for (let second = first; second <= whole.length; second += 1) {

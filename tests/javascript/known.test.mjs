@@ -20,7 +20,10 @@ test("a diff passes once", () => {
 });
 
 test("P7 a value with a lower version than the known one is dropped", () => {
-  assert.deepEqual(admitted(diff(2, { votes: 2 }), diff(1, { votes: 1, text: "old" })), [{ votes: 2 }, { text: "old" }]);
+  assert.deepEqual(admitted(diff(2, { votes: 2 }), diff(1, { votes: 1, text: "old" })), [
+    { votes: 2 },
+    { text: "old" },
+  ]);
 });
 
 test("P7 of a diff that only has older values nothing is told", () => {
@@ -28,10 +31,11 @@ test("P7 of a diff that only has older values nothing is told", () => {
 });
 
 test("each field has its own newest version", () => {
-  assert.deepEqual(
-    admitted(diff(3, { a: 3 }), diff(1, { b: 1 }), diff(2, { a: 2, b: 2 })),
-    [{ a: 3 }, { b: 1 }, { b: 2 }],
-  );
+  assert.deepEqual(admitted(diff(3, { a: 3 }), diff(1, { b: 1 }), diff(2, { a: 2, b: 2 })), [
+    { a: 3 },
+    { b: 1 },
+    { b: 2 },
+  ]);
 });
 
 test("an equal version passes: it is a fresh reading in the place of a late diff", () => {
@@ -39,7 +43,11 @@ test("an equal version passes: it is a fresh reading in the place of a late diff
 });
 
 test("versions of other objects don't count", () => {
-  const others = [{ ...diff(1), pk: 2 }, { ...diff(1), id: "a", pk: "1" }, { ...diff(1), id: "b", model: "polls.choice" }];
+  const others = [
+    { ...diff(1), pk: 2 },
+    { ...diff(1), id: "a", pk: "1" },
+    { ...diff(1), id: "b", model: "polls.choice" },
+  ];
   assert.deepEqual(admitted(diff(2), ...others), [{ votes: 2 }, { votes: 1 }, { votes: 1 }, { votes: 1 }]);
 });
 
@@ -70,10 +78,10 @@ test("an object may be created again after its deletion", () => {
 });
 
 test("P7 a creation that was overtaken by a change is told whole, with the newer value", () => {
-  assert.deepEqual(
-    admitted(diff(2, { votes: 2 }), create(1, { text: "new", votes: 0 })),
-    [{ votes: 2 }, { text: "new", votes: 2 }],
-  );
+  assert.deepEqual(admitted(diff(2, { votes: 2 }), create(1, { text: "new", votes: 0 })), [
+    { votes: 2 },
+    { text: "new", votes: 2 },
+  ]);
 });
 
 test("data that a hook has made of something else pass as they are", () => {

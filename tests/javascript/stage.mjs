@@ -32,7 +32,9 @@ export class Clock {
     const end = this.now + milliseconds;
     for (;;) {
       await settle();
-      const due = [...this.#timers].filter(([, { at }]) => at <= end).sort(([, one], [, other]) => one.at - other.at)[0];
+      const due = [...this.#timers]
+        .filter(([, { at }]) => at <= end)
+        .sort(([, one], [, other]) => one.at - other.at)[0];
       if (!due) break;
       this.#timers.delete(due[0]);
       this.now = Math.max(this.now, due[1].at);
@@ -99,7 +101,10 @@ class Exchange {
   }
 
   /** Answer with a document. */
-  json(document, { status = 200, type = status === 200 ? "application/json" : "application/problem+json", ...headers } = {}) {
+  json(
+    document,
+    { status = 200, type = status === 200 ? "application/json" : "application/problem+json", ...headers } = {},
+  ) {
     this.response.writeHead(status, { "Content-Type": type, ...headers });
     this.response.end(JSON.stringify(document));
   }

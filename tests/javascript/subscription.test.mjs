@@ -39,7 +39,9 @@ test("diffs are told as they come, and the cursor follows", async () => {
 test("nothing is asked and told before whoever subscribes has the subscription", async () => {
   let subscription = null;
   const seen = [];
-  subscription = subscribe(on.server.url("/diffs/polls.question/1/"), { onStatus: () => seen.push(subscription.status) });
+  subscription = subscribe(on.server.url("/diffs/polls.question/1/"), {
+    onStatus: () => seen.push(subscription.status),
+  });
   on.open.push(subscription);
   (await on.server.next()).problem(403);
   await until(() => seen.length);
@@ -62,7 +64,12 @@ test("a broken stream is resumed from the last id, after a pause that grows", as
   const first = on.clock.now;
   on.server.stop();
   await until(() => told.reports.length === 2);
-  assert.deepEqual(told.reports[1], { status: "retrying", mode: "stream", error: "The stream broke off.", retryIn: 1500 });
+  assert.deepEqual(told.reports[1], {
+    status: "retrying",
+    mode: "stream",
+    error: "The stream broke off.",
+    retryIn: 1500,
+  });
   const pauses = [];
   for (let round = 0; round < 6; round += 1) {
     pauses.push(told.reports.at(-1).retryIn);
@@ -98,7 +105,10 @@ test("a server that is well again makes pauses short again", async () => {
   await until(() => told.subscription.status === "live");
   request.cut();
   await until(() => told.subscription.status === "retrying");
-  assert.deepEqual(told.reports.map(({ retryIn }) => retryIn), [750, 1500, 3000, undefined, 750]);
+  assert.deepEqual(
+    told.reports.map(({ retryIn }) => retryIn),
+    [750, 1500, 3000, undefined, 750],
+  );
 });
 
 test("a stream that the server ends in order is gone on with at once", async () => {
@@ -200,7 +210,10 @@ test("a date that makes no sense, or lies in the past, is no reason to wait", as
     await until(() => told.reports.length === round + 1);
     await on.clock.pass(told.reports[round].retryIn);
   }
-  assert.deepEqual(told.reports.map(({ retryIn }) => retryIn), [750, 1500]);
+  assert.deepEqual(
+    told.reports.map(({ retryIn }) => retryIn),
+    [750, 1500],
+  );
 });
 
 test("when the network is back it goes on at once", async () => {
@@ -253,7 +266,10 @@ test("why it was refused is told with the problem's members", async () => {
   (await on.server.next()).problem(400, { parameter: "limit" });
   await until(() => reports.length);
   const { error } = reports[0];
-  assert.deepEqual([error.name, error.status, error.problem.parameter, error.isFinal], ["AnswerError", 400, "limit", true]);
+  assert.deepEqual(
+    [error.name, error.status, error.problem.parameter, error.isFinal],
+    ["AnswerError", 400, "limit", true],
+  );
 });
 
 test("an answer that is no problem document is no mystery either", async () => {
@@ -323,7 +339,9 @@ test("P4 resets come one after the other, and the diffs between them stay betwee
     },
   });
   const reset = (cursor) => named("reset", cursor, { reason: "reset", cursor });
-  (await on.server.next()).stream().write(reset("c1") + event("c2", diff(2)) + reset("c3") + reset("c4") + event("c5", diff(5)));
+  (await on.server.next())
+    .stream()
+    .write(reset("c1") + event("c2", diff(2)) + reset("c3") + reset("c4") + event("c5", diff(5)));
   await until(() => story.at(-1) === 5);
   assert.deepEqual(story, ["c1 begins", "c1 ends", 2, "c3 begins", "c3 ends", "c4 begins", "c4 ends", 5]);
 });
@@ -336,7 +354,9 @@ test("P4 a page that can't fetch its objects is asked again until it can", async
       if (tries < 3) throw new Error(`Try ${tries} failed.`);
     },
   });
-  (await on.server.next()).stream("").write(named("reset", "c2", { reason: "reset", cursor: "c2" }) + event("c3", diff(3)));
+  (await on.server.next())
+    .stream("")
+    .write(named("reset", "c2", { reason: "reset", cursor: "c2" }) + event("c3", diff(3)));
   await until(() => tries === 1);
   await on.clock.pass(750);
   assert.equal(tries, 2);
@@ -352,7 +372,9 @@ test("a page that takes for ever is not sent more than it can hold", async () =>
   const request = (await on.server.next()).stream();
   request.write(named("reset", "c0", { reason: "reset", cursor: "c0" }));
   await until(() => told.fetched);
-  const many = Array.from({ length: 30_000 }, (_, number) => event(`c${number}`, diff(number, { text: "x".repeat(1000) })));
+  const many = Array.from({ length: 30_000 }, (_, number) =>
+    event(`c${number}`, diff(number, { text: "x".repeat(1000) })),
+  );
   for (let start = 0; start < many.length; start += 100) request.write(many.slice(start, start + 100).join(""));
   await settle();
   await on.clock.pass(120_000);
@@ -396,7 +418,13 @@ test("what a callback throws is reported and stops nothing", async () => {
   (await on.server.next()).stream("id: c0\n\n").write(event("c1", diff(1)) + event("c2", diff(2)));
   await until(() => told.subscription.cursor === "c2");
   assert.deepEqual(seen, [1, 2]);
-  assert.deepEqual(on.errors.splice(0).map(({ message }) => message).sort(), ["Diff 1", "Diff 2", "Status"]);
+  assert.deepEqual(
+    on.errors
+      .splice(0)
+      .map(({ message }) => message)
+      .sort(),
+    ["Diff 1", "Diff 2", "Status"],
+  );
 });
 
 test("after close nothing is told, not even what had come already", async () => {
@@ -467,7 +495,9 @@ test("a diff that is in two feeds is told once", async () => {
   const moved = diff(5, { question: 2 }, { model: "polls.choice" });
   (await on.server.next())
     .stream()
-    .write(event("a2,b1", { feed: "polls.question:1", ...moved }) + event("a2,b2", { feed: "polls.question:2", ...moved }));
+    .write(
+      event("a2,b1", { feed: "polls.question:1", ...moved }) + event("a2,b2", { feed: "polls.question:2", ...moved }),
+    );
   await until(() => told.subscription.cursor === "a2,b2");
   assert.deepEqual(told.diffs, [{ question: 2 }]);
 });
@@ -485,7 +515,12 @@ for (const [name, since, address, asked] of [
   ["nothing, for the oldest diff", "", "/diffs/polls.question/1/?since=c0", { since: null }],
   ["nothing at all", undefined, "/diffs/polls.question/1/?since=c0", { since: "c0" }],
   ["the cursor of several feeds", "a7,b7", TWO, { feeds: ["a7@polls.question:1", "b7@polls.question:2"] }],
-  ["cursors by feed", { "polls.question:2": "b7", "polls.question:1": "a7" }, TWO, { feeds: ["a7@polls.question:1", "b7@polls.question:2"] }],
+  [
+    "cursors by feed",
+    { "polls.question:2": "b7", "polls.question:1": "a7" },
+    TWO,
+    { feeds: ["a7@polls.question:1", "b7@polls.question:2"] },
+  ],
   ["a function", async () => "c8", "/diffs/polls.question/1/", { since: "c8" }],
 ]) {
   test(`since may be ${name}`, async () => {
@@ -508,7 +543,10 @@ test("a function that gives the cursor is asked again where it fails", async () 
   await on.clock.pass(750);
   assert.equal((await on.server.next()).since, "c9");
   assert.equal(told.subscription.cursor, "c9");
-  assert.deepEqual(on.errors.splice(0).map(({ message }) => message), ["Not yet."]);
+  assert.deepEqual(
+    on.errors.splice(0).map(({ message }) => message),
+    ["Not yet."],
+  );
 });
 
 test("addresses and cursors that make no sense are refused at once", () => {
@@ -537,5 +575,12 @@ test("an element that the template tag wrote says it all", async () => {
 test("parameters that aren't the client's stay in the address, and primary keys in it keep their meaning", async () => {
   follow(`/diffs/?limit=5&x=%26&feed=now@polls.tag:${encodeURIComponent("a&b+c,d@e é")}&snapshot=1&wait=3`);
   const { url } = await on.server.next();
-  assert.deepEqual([...url.searchParams], [["limit", "5"], ["x", "&"], ["feed", "now@polls.tag:a&b+c,d@e é"]]);
+  assert.deepEqual(
+    [...url.searchParams],
+    [
+      ["limit", "5"],
+      ["x", "&"],
+      ["feed", "now@polls.tag:a&b+c,d@e é"],
+    ],
+  );
 });

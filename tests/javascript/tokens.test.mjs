@@ -90,5 +90,8 @@ test("a function that fails to give a token is asked again after a pause", async
   await until(() => subscription.status === "retrying");
   await on.clock.pass(750);
   assert.equal((await on.server.next()).headers.authorization, "Bearer diffs.a");
-  assert.deepEqual(on.errors.splice(0).map(({ message }) => message), ["No token."]);
+  assert.deepEqual(
+    on.errors.splice(0).map(({ message }) => message),
+    ["No token."],
+  );
 });

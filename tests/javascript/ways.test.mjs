@@ -47,7 +47,10 @@ test("a server that doesn't stream is asked to wait, and one that doesn't wait i
   assert.equal(stream.headers.accept, "text/event-stream, application/json;q=0.9");
   stream.json(page("c1", [diff(1)]));
   const waiting = await on.server.next();
-  assert.deepEqual([waiting.headers.accept, waiting.headers.prefer, waiting.since], ["application/json", "wait=25", "c1"]);
+  assert.deepEqual(
+    [waiting.headers.accept, waiting.headers.prefer, waiting.since],
+    ["application/json", "wait=25", "c1"],
+  );
   waiting.json(page("c2", [diff(2)]));
   await until(() => told.subscription.cursor === "c2");
   assert.equal(on.server.waiting, 0);
@@ -159,7 +162,10 @@ test("the cursor of a page counts when all of its diffs are told", async () => {
 });
 
 test("P4 a poll whose cursor is refused goes on from the fresh one, when the page has fetched again", async () => {
-  const told = follow(undefined, { mode: "poll", onReset: (reset) => new Promise((done) => told.resets.push(reset) && (told.fetched = done)) });
+  const told = follow(undefined, {
+    mode: "poll",
+    onReset: (reset) => new Promise((done) => told.resets.push(reset) && (told.fetched = done)),
+  });
   (await on.server.next()).problem(410, { reason: "reset", cursor: "c8" });
   await until(() => told.fetched);
   await on.clock.pass(60_000);
@@ -168,7 +174,10 @@ test("P4 a poll whose cursor is refused goes on from the fresh one, when the pag
   await until(() => told.subscription.cursor === "c8");
   await on.clock.pass(5_000);
   assert.equal((await on.server.next()).since, "c8");
-  assert.deepEqual(told.resets.map(({ reason, cursor }) => [reason, cursor]), [["reset", "c8"]]);
+  assert.deepEqual(
+    told.resets.map(({ reason, cursor }) => [reason, cursor]),
+    [["reset", "c8"]],
+  );
   assert.deepEqual(told.reports, ["live poll"]);
 });
 
@@ -203,7 +212,12 @@ test("diffs of several feeds in a poll are told in the order in which they happe
   });
   const next = await on.server.next();
   assert.deepEqual(next.feeds, ["a2@polls.question:1", "b2@polls.question:2"]);
-  assert.deepEqual(story, [[1, "polls.question:1"], [3, "polls.question:2"], [4, "polls.question:1"], [5, "polls.question:1"]]);
+  assert.deepEqual(story, [
+    [1, "polls.question:1"],
+    [3, "polls.question:2"],
+    [4, "polls.question:1"],
+    [5, "polls.question:1"],
+  ]);
   assert.equal(told.subscription.cursor, "a2,b2");
 });
 
@@ -319,11 +333,37 @@ test("long polls that a proxy cuts off give way to polls", async () => {
   assert.equal((await on.server.next()).headers.prefer, undefined);
 });
 
+test("options that are undefined count as not given", async () => {
+  const nothing = [
+    "mode",
+    "wait",
+    "pollEvery",
+    "heartbeat",
+    "pauseAfter",
+    "longestPause",
+    "token",
+    "since",
+    "fetch",
+    "signal",
+  ];
+  const told = follow(undefined, Object.fromEntries(nothing.map((name) => [name, undefined])));
+  (await on.server.next()).stream("id: c1\n\n");
+  await until(() => told.subscription.cursor === "c1");
+  await on.clock.pass(30_000);
+  assert.deepEqual(told.reports, ["live stream"]);
+});
+
 test("a request is never answered from a cache", async () => {
   const seen = [];
   const counting = (address, options) => seen.push(options) && fetch(address, options);
   follow(undefined, { fetch: counting, credentials: "include" });
   (await on.server.next()).json(page("c1"));
   await until(() => seen.length === 2);
-  assert.deepEqual(seen.map(({ cache, credentials }) => [cache, credentials]), [["no-store", "include"], ["no-store", "include"]]);
+  assert.deepEqual(
+    seen.map(({ cache, credentials }) => [cache, credentials]),
+    [
+      ["no-store", "include"],
+      ["no-store", "include"],
+    ],
+  );
 });

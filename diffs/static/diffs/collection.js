@@ -1,5 +1,6 @@
 // Keeps rows in step: fetches them once, and from then on does to them what the diffs say.
 
+import { withDefaults } from "./options.js";
 import { Source, authorization, failure, mediaType } from "./requests.js";
 import { isPlain } from "./known.js";
 import { Subscription } from "./subscription.js";
@@ -56,7 +57,7 @@ export class Collection {
     this.#source = new Source(source);
     /** @type {Partial<CollectionOptions>} */
     const usual = options.snapshot ? { missing: "reload" } : { missing: "ignore", models: [this.#source.model] };
-    this.#options = { key: keyOf, spread: 1_000, ...usual, ...options };
+    this.#options = withDefaults({ key: keyOf, spread: 1_000, token: this.#source.token, ...usual }, options);
     /** @type {Promise<void>} */
     this.ready = new Promise((resolve, reject) => {
       this.#ready = resolve;
@@ -182,7 +183,7 @@ export class Collection {
 
   /** @returns {Promise<Snapshot>} */
   async #takeSnapshot() {
-    const { credentials, fetch = globalThis.fetch, snapshot, token = this.#source.token } = this.#options;
+    const { credentials, fetch = globalThis.fetch, snapshot, token } = this.#options;
     if (typeof snapshot === "function") return snapshot();
     // The token opens the feed; of whatever else gives rows it is none of the business.
     const headers = snapshot ? {} : authorization(typeof token === "function" ? await token() : token);
@@ -190,9 +191,9 @@ export class Collection {
     const control = new AbortController();
     const watchdog = new Watchdog(() => control.abort(new Error("The rows don't come.")));
     watchdog.expect(SNAPSHOT_TIME);
+    const wanted = { credentials, headers, signal: control.signal };
     try {
-      const { signal } = control;
-      return await this.#readSnapshot(await fetch.call(globalThis, address, { cache: "no-store", credentials, headers, signal }));
+      return await this.#readSnapshot(await fetch.call(globalThis, address, { cache: "no-store", ...wanted }));
     } finally {
       watchdog.stop();
     }

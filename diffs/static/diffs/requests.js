@@ -40,7 +40,7 @@ export class Source {
     const given = typeof source === "object" && "dataset" in source ? source.dataset : null;
     if (given && !given.diffsUrl) throw new TypeError("The element has no data-diffs-url: see {% diffs_feed %}.");
     const base = typeof document === "undefined" ? undefined : document.baseURI;
-    const url = new URL(given ? given.diffsUrl ?? "" : String(source), base);
+    const url = new URL(given ? (given.diffsUrl ?? "") : String(source), base);
     const query = url.searchParams;
     const feeds = query.getAll("feed").map((text) => {
       const at = text.indexOf("@");
@@ -50,7 +50,9 @@ export class Source {
     /** @readonly The names of several feeds; a feed that has its own address has none. */
     this.names = feeds.map(({ name }) => name);
     /** @readonly @type {string[]} The cursors to begin with, one for each feed. */
-    this.cursors = this.#isSeveral ? feeds.map(({ cursor }) => cursor) : [given?.diffsCursor || query.get("since") || ""];
+    this.cursors = this.#isSeveral
+      ? feeds.map(({ cursor }) => cursor)
+      : [given?.diffsCursor || query.get("since") || ""];
     /** @readonly @type {Token | undefined} What was found in the address, where it had better not be. */
     this.token = given?.diffsToken || (query.has("token") ? query.getAll("token") : undefined);
     for (const name of OWN) query.delete(name);
@@ -61,7 +63,8 @@ export class Source {
   /** @param {string[]} cursors One for each feed. */
   address(cursors) {
     const url = new URL(this.#address);
-    if (this.#isSeveral) this.names.forEach((name, place) => url.searchParams.append("feed", `${cursors[place]}@${name}`));
+    if (this.#isSeveral)
+      this.names.forEach((name, place) => url.searchParams.append("feed", `${cursors[place]}@${name}`));
     else if (cursors[0]) url.searchParams.set("since", cursors[0]);
     return url.href;
   }
@@ -84,9 +87,11 @@ export class Source {
    */
   split(cursors) {
     const parts =
-      typeof cursors === "object" ? this.names.map((name) => cursors[name])
-      : this.#isSeveral ? cursors.split(",")
-      : [cursors];
+      typeof cursors === "object"
+        ? this.names.map((name) => cursors[name])
+        : this.#isSeveral
+          ? cursors.split(",")
+          : [cursors];
     if (parts.length !== this.cursors.length || parts.some((part) => typeof part !== "string")) {
       throw new TypeError(`There must be a cursor for each feed, not ${JSON.stringify(cursors)}.`);
     }

@@ -1,6 +1,7 @@
 // Follows a feed, or several: connects, falls back to lesser ways, and recovers.
 
 import { EventParser } from "./events.js";
+import { withDefaults } from "./options.js";
 import { AnswerError, Source, authorization, failure, mediaType } from "./requests.js";
 import { Teller, call, reportUncaught } from "./telling.js";
 import { Audience, Watchdog, backOff, sleep } from "./waiting.js";
@@ -79,7 +80,7 @@ export class Subscription {
    */
   constructor(source, options, report = reportUncaught) {
     this.#source = new Source(source);
-    this.#options = { ...DEFAULTS, token: this.#source.token, ...options };
+    this.#options = withDefaults({ ...DEFAULTS, token: this.#source.token }, options);
     this.#report = report;
     this.#way = bestWay(options);
     const { onDiff, onReset, since, signal } = options;
@@ -157,7 +158,7 @@ export class Subscription {
       this.#asked = this.#source.split(await this.#consult(/** @type {Function} */ (since)));
       this.#teller.cursors = this.#asked;
     }
-    this.#token = typeof token === "function" ? this.#token ?? (await this.#consult(token)) : token;
+    this.#token = typeof token === "function" ? (this.#token ?? (await this.#consult(token))) : token;
     if (turn.signal.aborted) throw INTERRUPTED;
     if (performance.now() - this.#changedWay > BETTER_AFTER) this.#way = bestWay(this.#options);
     const way = this.#way;
@@ -281,7 +282,9 @@ export class Subscription {
     if (cursors.length !== before.length || cursors.some((cursor) => typeof cursor !== "string")) {
       throw new TypeError("The endpoint's answer is no page of diffs.");
     }
-    const found = pages.flatMap(({ feed, diffs = [] }) => diffs.map((/** @type {unknown} */ diff) => checked(diff, feed)));
+    const found = pages.flatMap(({ feed, diffs = [] }) =>
+      diffs.map((/** @type {unknown} */ diff) => checked(diff, feed)),
+    );
     // An object that was moved is in two feeds, and each feed begins anew.
     found.sort((one, other) => one.timestamp - other.timestamp);
     for (const diff of found) this.#teller.take({ diff, cursors: before });

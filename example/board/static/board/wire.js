@@ -67,7 +67,8 @@ export class Meter {
     this.#line("reload", reload, reload);
     this.#put(".meter-count", updates.toLocaleString("en"));
     this.#put("#saving", bytes && updates ? `${Math.round(reload / bytes).toLocaleString("en")}×` : "–");
-    this.#put("#loads", `Loaded ${loads === 1 ? "once" : `${loads} times`}, ${size(listBytes)}. Bodies of responses, at most one update a second.`);
+    const times = loads === 1 ? "once" : `${loads} times`;
+    this.#put("#loads", `Loaded ${times}, ${size(listBytes)}. Bodies of responses, at most one update a second.`);
   }
 
   #line(name, bytes, whole) {

@@ -43,9 +43,15 @@ def main(name: str, redis_address: str) -> None:
     """Run all blocks of the page in the file ``page.rst``, in their order."""
     django.setup()
     page = Page(name, Path("page.rst").read_text(encoding="utf-8"))
-    # Not pytest's own folder: a unix socket's path must be short.
-    with serve(Path.cwd()) as address, site_behind_wsgi() as other_address, tempfile.TemporaryDirectory() as sockets:
-        runner = Runner({SITE: address, SITE_BEHIND_WSGI: other_address, REDIS: redis_address, SOCKETS: sockets})
+    with contextlib.ExitStack() as stack:
+        places = {REDIS: redis_address}
+        if SITE in page.text:
+            places[SITE] = stack.enter_context(serve(Path.cwd()))
+        if SITE_BEHIND_WSGI in page.text:
+            places[SITE_BEHIND_WSGI] = stack.enter_context(site_behind_wsgi())
+        # Not pytest's own folder: a unix socket's path must be short.
+        places[SOCKETS] = stack.enter_context(tempfile.TemporaryDirectory())
+        runner = Runner(places)
         for block in page.blocks:
             with reporting(f"{block} ({block.language})") as output:
                 runner.run(block, output)

@@ -378,6 +378,13 @@ async def test_p8_listeners_of_one_feed_are_each_given_what_they_may_see(
         await none.count(1)
 
         assert [client.diffs for client in (both, one, none)] == [[first, second, own], [second, own], [own]]
+        # By now all that the rules say is remembered: nobody waits for them, and what one is sent others may be, too.
+        third, last = questions.append(child=(Choice, 1)), questions.append()
+        await both.count(5)
+        await one.count(3)
+        await none.count(2)
+
+        assert [client.diffs[-2:] for client in (both, one, none)] == [[third, last], [own, last], [own, last]]
 
 
 async def test_rule_is_asked_once_for_each_child_as_long_as_a_stream_lasts(

@@ -41,6 +41,26 @@ async function followLong(options = {}) {
   return told;
 }
 
+test("a stream that never begins gives way to long polls after the first try", async () => {
+  const told = follow();
+  await on.server.next();
+  await on.clock.pass(20_000);
+  await told.retry();
+  assert.equal((await on.server.next()).headers.accept, "application/json");
+});
+
+test("a server that has streamed is asked for a stream again where it doesn't answer once", async () => {
+  const told = follow();
+  const request = (await on.server.next()).stream().write("id: c1\n\n");
+  await until(() => told.subscription.status === "live");
+  request.end();
+  await told.retry();
+  await on.server.next();
+  await on.clock.pass(20_000);
+  await told.retry();
+  assert.match((await on.server.next()).headers.accept, /event-stream/);
+});
+
 test("a server that doesn't stream is asked to wait, and one that doesn't wait is polled", async () => {
   const told = follow();
   const stream = await on.server.next();

@@ -65,6 +65,7 @@ export class Subscription {
   #way;
   #changedWay = 0;
   #strikes = 0;
+  #hasStreamed = false;
   #failures = 0;
   #firstPause = FIRST_PAUSE;
   #end = new AbortController();
@@ -164,7 +165,11 @@ export class Subscription {
     const way = this.#way;
     // The first answer says that all is well, and which moment "now" is: it is not to be waited for.
     const wait = way === "long-poll" && this.#isConnected ? this.#options.wait : 0;
-    const watchdog = new Watchdog(() => turn.abort(new WayError("The endpoint doesn't answer.")));
+    const watchdog = new Watchdog(() => {
+      // Where no stream ever came, a proxy may be holding it back, head and all.
+      if (way === "stream" && !this.#hasStreamed) this.#strikes = STRIKES;
+      turn.abort(new WayError("The endpoint doesn't answer."));
+    });
     watchdog.expect(ANSWER_TIME + wait);
     try {
       const began = performance.now();
@@ -219,7 +224,10 @@ export class Subscription {
           isEnd ||= this.#readBlock(block);
           isTold ||= block.id !== null && !isEnd;
         }
-        if (isTold) this.#live("stream");
+        if (isTold) {
+          this.#hasStreamed = true;
+          this.#live("stream");
+        }
         else if (isEnd) throw new WayError("The stream ended before it began.");
         if (isEnd) return 0;
         if (performance.now() - began > patience) this.#strikes = 0;

@@ -198,6 +198,35 @@ async def test_diffs_come_also_where_redis_lets_its_user_listen_to_no_channel(
     assert "ACL SETUSER" in caplog.text
 
 
+async def test_feed_that_can_not_be_read_keeps_no_other_from_being_followed(hasty: None, notices: Feed) -> None:
+    broken = Feed(Notice, 2)
+    client = get_store().client
+    async with Stream(NOTICE) as stream, Stream("/testapp.notice/2/") as of_broken:
+        await asyncio.gather(stream.live(), of_broken.live())
+        key = get_store().keys.feed(broken.ref.name)
+        client.set(key, "no sorted set")
+        for number in range(1, 6):
+            # Both are to be read at once.
+            client.publish(key, broken.now().timestamp + 10**9)
+            notices.append()
+            await stream.count(number)
+
+        client.delete(key)
+        broken.append()
+        await of_broken.count(1)
+
+
+async def test_feed_that_can_not_be_read_fails_no_other_request(notices: Feed) -> None:
+    get_store().client.set(get_store().keys.feed(Feed(Notice, 2).ref.name), "no sorted set")
+    clients = [Client(f"/testapp.notice/{pk}/?limit={limit}") for limit in range(1, 5) for pk in (1, 2)]
+    for client in clients:
+        client.start()
+
+    await asyncio.gather(*(client.answer() for client in clients))
+
+    assert [client.status for client in clients] == [200, 503] * 4
+
+
 async def test_feed_that_can_not_be_shown_keeps_no_other_from_being_followed(
     notices: Feed, others: list[Feed], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -71,7 +71,7 @@ class Gathering:
         while self._queue:
             batch = list(self._take())
             try:
-                answers = await self.run(lambda batch=batch: _trip(batch))  # type: ignore[misc]
+                answers = await self.run(lambda batch=batch: _trips(batch))  # type: ignore[misc]
             except BaseException as error:
                 for waiting in batch:
                     if not waiting.pages.done():
@@ -81,7 +81,11 @@ class Gathering:
                 continue
             for waiting, pages in zip(batch, answers, strict=True):
                 # Who asked may have gone.
-                if not waiting.pages.done():
+                if waiting.pages.done():
+                    continue
+                if isinstance(pages, Exception):
+                    waiting.pages.set_exception(pages)
+                else:
                     waiting.pages.set_result(pages)
 
     def _take(self) -> Iterator[_Waiting]:
@@ -98,6 +102,19 @@ def _fail(pages: asyncio.Future[_Pages], error: BaseException) -> None:
         pages.cancel()
     else:
         pages.set_exception(error)
+
+
+def _trips(batch: Sequence[_Waiting]) -> Sequence[_Pages | Exception]:
+    """Read what each caller of a batch wants, in one trip unless that fails: one feed's fault is no other caller's."""
+    try:
+        return _trip(batch)
+    except Exception as error:
+        # Where the server is away, nobody gets anything.
+        get_store().check()
+        if len(batch) == 1:
+            return [error]
+    middle = len(batch) // 2
+    return [*_trips(batch[:middle]), *_trips(batch[middle:])]
 
 
 def _trip(batch: Sequence[_Waiting]) -> list[_Pages]:

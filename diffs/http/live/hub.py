@@ -247,6 +247,9 @@ class Hub:
         if isinstance(answer, CursorExpired):
             watched.tail.refuse(answer)
             await _wake(watched.tail)
+        elif isinstance(answer, StoreUnavailable):
+            # The server is there, and doesn't give this one: it is read again with the others, in a few seconds.
+            return
         elif isinstance(answer, Exception):
             raise answer
         else:
@@ -360,8 +363,19 @@ async def _wake(tail: Tail) -> None:
 
 
 def _read_tails(requests: Sequence[tuple[Tail, Read, Sequence[Form]]]) -> list[_Answer]:
-    """Read where feeds end, and render what is new in all forms that are wanted."""
-    pages = get_store().read([request for _, request, _ in requests])
+    """Read where feeds end, and render what is new in all forms that are wanted.
+
+    In one trip unless that fails: one feed's fault keeps no other from being followed.
+    """
+    try:
+        pages = get_store().read([request for _, request, _ in requests])
+    except Exception as error:
+        # Where the server is away, none can be read.
+        get_store().check()
+        if len(requests) == 1:
+            return [error]
+        middle = len(requests) // 2
+        return [*_read_tails(requests[:middle]), *_read_tails(requests[middle:])]
     return [_rendered(tail, forms, page) for (tail, _, forms), page in zip(requests, pages, strict=True)]
 
 

@@ -22,7 +22,12 @@ WARMUPS = 3
 OURS = "diffs"
 FLOOR, USUAL = "in turn", "by itself"
 NAMES = {FLOOR: "the floor", USUAL: "an application whose listeners wait by themselves"}
-TOLD = {"first": "the first listener", "p50": "half of them", "p99": "99 % of them", "last": "the last"}
+TOLD = {
+    "first": "the first listener",
+    "p50": "half of the listeners",
+    "p99": "99 % of the listeners",
+    "last": "the last listener",
+}
 
 
 def measure(run: Run) -> Iterator[Row]:

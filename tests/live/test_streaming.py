@@ -12,13 +12,14 @@ from django.core.exceptions import ObjectDoesNotExist
 from django.db import models
 
 from diffs.cursor import Cursor, parse
-from diffs.http.tokens import make_token
+from diffs.errors import TokenError
+from diffs.http.tokens import make_token, read_token
 from diffs.store import Floors, get_store
 from tests.endpoint.feeds import Feed
 from tests.endpoint.stage import EXPIRED
 from tests.testapp.models import Choice, Notice, Question
 
-from .clients import Stream
+from .clients import Stream, until
 
 NOTICE = "/testapp.notice/1/"
 
@@ -447,3 +448,21 @@ async def test_refused_reader_gets_a_problem_before_the_stream_begins(questions:
             "application/problem+json",
             401,
         )
+
+
+async def test_token_that_expires_ends_no_stream(questions: Feed) -> None:
+    token = make_token(questions.ref.name, 3)
+    async with Stream(f"/testapp.question/42/?token={token}") as client:
+        await client.live()
+        await until(lambda: has_expired(token))
+        diff = questions.append()
+        await client.count(1)
+        assert client.diffs == [diff]
+
+
+def has_expired(token: str) -> bool:
+    try:
+        read_token(token)
+    except TokenError:
+        return True
+    return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -32,6 +33,17 @@ async def test_old_stream_ends_with_the_id_to_go_on_from(notices: Feed, configur
     async with Stream(NOTICE, client.last_id) as again:
         await again.count(1)
         assert again.diffs == [second]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 doesn't count who wants a task cancelled.")
+async def test_stream_that_ends_leaves_its_servers_task_as_it_was(configure: Callable[..., None]) -> None:
+    configure(stream_age=0.05)
+    client = Stream(NOTICE)
+    client.start()
+    await client.end()
+
+    assert client.task is not None
+    assert client.task.cancelling() == 0
 
 
 async def test_streams_that_began_together_don_t_end_together(configure: Callable[..., None]) -> None:

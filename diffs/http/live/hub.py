@@ -58,7 +58,7 @@ class Hub:
         self._dirty: dict[_Watched, None] = {}
         self._wake = asyncio.Event()
         self._listeners: set[Listener] = set()
-        self._is_deaf = self._is_released = False
+        self._is_deaf = self._is_released = self._has_store = False
         self._mailbox = _Mailbox(self)
         self._news = News(lambda: get_store().client, self._mailbox)
         # One, so that channels are taken and given up in order.
@@ -98,12 +98,22 @@ class Hub:
         Raises:
             StoreUnavailable: Redis is away.
         """
+        if not self._has_store:
+            # The first to ask may have to start a server.
+            await self.gathering.run(get_store)
+            self._has_store = True
         watched = [self._watch(target, form) for target in targets]
-        for one in watched:
-            # Others wait for it as well.
-            await asyncio.shield(one.opened)
+        # From now on, so that none is let go while another is waited for.
         for one in watched:
             one.tail.listeners.add(listener)
+        try:
+            for one in watched:
+                # Others wait for it as well.
+                await asyncio.shield(one.opened)
+        except BaseException:
+            for one in watched:
+                one.tail.listeners.discard(listener)
+            raise
         return [Place(one.tail, form) for one in watched]
 
     def close(self) -> None:

@@ -119,8 +119,8 @@ class _Stream:
         except _Gone:
             return
         except asyncio.CancelledError:
-            # Of its own making: see `_end`.
-            if not self._has_ended:
+            # Of its own making, unless others want it too: see `_end`.
+            if not self._has_ended or _is_cancelled_by_others():
                 raise
         finally:
             self._has_ended = True
@@ -304,6 +304,13 @@ async def _told(sending: Awaitable[None]) -> None:
     except OSError:
         # Some servers tell whoever sends.
         raise _Gone from None
+
+
+def _is_cancelled_by_others() -> bool:
+    """Whether somebody else has cancelled the running task, after this module has taken its own wish back."""
+    # Python 3.10 doesn't count them.
+    uncancel = getattr(asyncio.current_task(), "uncancel", None)
+    return uncancel is not None and uncancel() > 0
 
 
 def _now() -> float:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from diffs.cursor import Cursor
-from diffs.errors import CursorExpired
+from diffs.errors import CursorExpired, StoreUnavailable
 from diffs.http.protocol import PREFERENCE_APPLIED, PRIVATE_CACHE, PUBLIC_CACHE
 from diffs.http.pull import Grant, answer
 from diffs.http.recent import Found
@@ -87,7 +87,11 @@ class _Waiter:
                 if not self._woken.done():
                     break
                 self._woken = loop.create_future()
-                pages = self._news() or await self._read()
+                try:
+                    pages = self._news() or await self._read()
+                except StoreUnavailable:
+                    # It may be back in time.
+                    continue
                 if await self._is_answer(pages):
                     return pages
         finally:

@@ -241,12 +241,12 @@ def client(redis_server: RedisServer) -> redis.Redis:
 
 
 def test_p4_no_history_makes_a_reader_skip_a_diff_or_miss_that_one_was_lost(client: redis.Redis) -> None:
-    run(client, max_examples=500, steps=30)
+    run(client, max_examples=300, steps=30)
 
 
 @pytest.mark.slow
 def test_p4_no_long_history_does_so_either(client: redis.Redis) -> None:
-    run(client, max_examples=int(os.environ.get("DIFFS_TEST_HISTORIES", "1000")), steps=40)
+    run(client, max_examples=int(os.environ.get("DIFFS_TEST_HISTORIES", "400")), steps=40)
 
 
 def run(client: redis.Redis, max_examples: int, steps: int) -> None:

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from diffs.cursor import parse
+from diffs.http.live import stream
+from diffs.http.live.hub import hubs
 from tests.endpoint.feeds import Feed
 from tests.testapp.models import Choice, Question
 
@@ -19,11 +21,26 @@ from .clients import Stream, listeners, until
 NOTICE = "/testapp.notice/1/"
 
 
-async def test_old_stream_ends_with_the_id_to_go_on_from(notices: Feed, configure: Callable[..., None]) -> None:
-    configure(stream_age=0.05)
+@pytest.fixture
+def grow_old(monkeypatch: pytest.MonkeyPatch, configure: Callable[..., None]) -> Callable[[], None]:
+    """Make all streams old, which they notice at their next heartbeat."""
+    configure(heartbeat=0.1)
+    clocks = [stream._now]
+    monkeypatch.setattr(stream, "_now", lambda: clocks[-1]())
+
+    def leap() -> None:
+        now = clocks[0]
+        clocks.append(lambda: now() + 10_000)
+
+    return leap
+
+
+async def test_old_stream_ends_with_the_id_to_go_on_from(notices: Feed, grow_old: Callable[[], None]) -> None:
     first = notices.append()
     client = Stream(NOTICE)
     client.start()
+    await client.live()
+    grow_old()
     await client.end()
     end = client.events[-1]
 
@@ -36,14 +53,27 @@ async def test_old_stream_ends_with_the_id_to_go_on_from(notices: Feed, configur
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 doesn't count who wants a task cancelled.")
-async def test_stream_that_ends_leaves_its_servers_task_as_it_was(configure: Callable[..., None]) -> None:
-    configure(stream_age=0.05)
+async def test_stream_that_ends_leaves_its_servers_task_as_it_was(grow_old: Callable[[], None]) -> None:
     client = Stream(NOTICE)
     client.start()
+    await client.live()
+    grow_old()
     await client.end()
 
     assert client.task is not None
     assert client.task.cancelling() == 0
+
+
+async def test_stream_whose_end_is_found_out_twice_ends_once() -> None:
+    client = Stream(NOTICE)
+    client.start()
+    await client.live()
+    (served,) = hubs.get()._listeners
+    served._end()
+    served._end()
+    await client.end()
+
+    assert (listeners(), client.waiters) == (0, 0)
 
 
 async def test_streams_that_began_together_don_t_end_together(configure: Callable[..., None]) -> None:
@@ -61,17 +91,18 @@ async def test_streams_that_began_together_don_t_end_together(configure: Callabl
 
 
 async def test_stream_ends_by_age_also_where_a_long_history_is_being_sent(
-    notices: Feed, configure: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+    notices: Feed, grow_old: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("diffs.http.live.stream.PAGE", 1)
-    configure(stream_age=0.1, heartbeat=10)
     for _ in range(50):
         notices.append()
     client = Stream(NOTICE + "?limit=1")
     client.start()
     await client.count(2)
     client.reads.clear()
-    await asyncio.sleep(0.1)
+    grow_old()
+    (served,) = hubs.get()._listeners
+    await until(lambda: served._is_late)
     client.reads.set()
     await client.end()
     had = client.positions
@@ -84,9 +115,8 @@ async def test_stream_ends_by_age_also_where_a_long_history_is_being_sent(
 
 @pytest.mark.parametrize("when", ["before the start", "in its history", "while live"])
 async def test_client_that_never_reads_is_cut_off_when_its_stream_is_old(
-    notices: Feed, configure: Callable[..., None], when: str
+    notices: Feed, grow_old: Callable[[], None], when: str
 ) -> None:
-    configure(stream_age=0.1, heartbeat=0.05)
     notices.append()
     client = Stream(NOTICE)
     if when == "before the start":
@@ -99,6 +129,8 @@ async def test_client_that_never_reads_is_cut_off_when_its_stream_is_old(
         await client.live()
         client.reads.clear()
         notices.append()
+    await until(lambda: client.sending)
+    grow_old()
     await client.end()
 
     assert (client.is_complete, client.sending, listeners()) == (False, 0, 0)

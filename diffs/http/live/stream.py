@@ -285,8 +285,10 @@ class _Stream:
     def _end(self) -> None:
         """Wait for the client no more, whether it is told that this is the end or not."""
         self._has_ended = True
-        if self._main is not None:
-            self._main.cancel()
+        # Once, whoever else finds out: it is taken back once.
+        main, self._main = self._main, None
+        if main is not None:
+            main.cancel()
 
 
 class _Gone(Exception):

@@ -16,7 +16,7 @@ from diffs.http.live.gathering import gatherings
 from diffs.http.live.hub import Hub, hubs
 from diffs.http.recent import Recent
 from diffs.keys import FeedName
-from diffs.store import Floors, get_store
+from diffs.store import Entry, Floors, get_store
 from tests.endpoint.feeds import Feed
 from tests.servers import RedisServer
 from tests.store.processes import wait_for
@@ -81,6 +81,19 @@ async def test_diff_is_read_once_and_encoded_once_however_many_listen(
     assert calls(redis_server) <= 3
     assert len(made) == 1
     await leave(clients)
+
+
+async def test_more_diffs_than_are_read_at_once_come_without_further_news(
+    notices: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("diffs.http.live.hub.READ_AGAIN", 10_000)
+    monkeypatch.setattr("diffs.http.live.tail.MAX_ENTRIES", 2)
+    async with Stream(NOTICE) as client:
+        await client.live()
+        members = [Encoder("update", 7, bytes([0, 0, 0, number]), {}, None).own() for number in range(9)]
+        get_store().append([Entry(notices.ref, member) for member in members])
+        await client.count(9)
+        assert client.positions == [stored.position for stored in notices.stored()]
 
 
 async def test_those_who_come_together_are_read_for_together(notices: Feed, redis_server: RedisServer) -> None:
@@ -152,9 +165,10 @@ async def test_hub_that_is_closing_takes_nobody_in(notices: Feed) -> None:
         await client.live()
         hub = hubs.get()
     hub.close()
+    # At once, before any of its tasks has ended.
+    assert hubs.get() is not hub
     async with Stream(NOTICE) as client:
         await client.live()
-        assert hubs.get() is not hub
         notices.append()
         await client.count(2)
 

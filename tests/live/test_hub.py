@@ -362,3 +362,17 @@ async def test_feed_with_many_channels_of_one_shard_is_reset_by_its_model_s_floo
         await client.until(lambda client=client: client.resets)
         assert len(client.resets) == 1
     await leave(clients)
+
+
+async def test_fake_server_of_the_test_mode_is_followed_too(configure: Callable[..., None]) -> None:
+    configure(test_mode=True)
+    feed = Feed(Notice, 1)
+    first = feed.append()
+    async with Stream(NOTICE) as client, Client(NOTICE + "?since=now&wait=20") as waiting:
+        await client.live()
+        await until(lambda: waiting.waiters)
+        second = feed.append()
+        await client.count(2)
+        page = await waiting.answer()
+
+        assert (client.diffs, page["diffs"]) == ([first, second], [second])

@@ -42,13 +42,15 @@ OPENING = body(b":\nretry: 2000\n\n")
 NOTHING_NEW = body(b"id: 0\n\n")
 
 
-async def published() -> AsyncIterator[bytes]:
-    """What comes over the channel."""
+async def published(is_heard: asyncio.Event) -> AsyncIterator[bytes]:
+    """What comes over the channel, from when `is_heard` says so."""
     async with redis.asyncio.Redis(**BENCH["redis"]) as client, client.pubsub() as channel:
         await channel.subscribe(CHANNEL)
         async for message in channel.listen():
             if message["type"] == "message":
                 yield message["data"]
+            else:
+                is_heard.set()
 
 
 async def gone(receive: Receive) -> None:
@@ -65,6 +67,7 @@ class InTurn:
 
     def __init__(self) -> None:
         self._sends: dict[Receive, Send] = {}
+        self._is_heard = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -72,15 +75,17 @@ class InTurn:
             self._task = asyncio.create_task(self._follow())
         await send(START)
         await send(OPENING)
-        await send(NOTHING_NEW)
+        await self._is_heard.wait()
         self._sends[receive] = send
         try:
+            # Whoever has read this misses nothing.
+            await send(NOTHING_NEW)
             await gone(receive)
         finally:
             del self._sends[receive]
 
     async def _follow(self) -> None:
-        async for text in published():
+        async for text in published(self._is_heard):
             message = body(text)
             for send in tuple(self._sends.values()):
                 await send(message)
@@ -91,6 +96,7 @@ class ByItself:
 
     def __init__(self) -> None:
         self._waiting: list[asyncio.Future[Message]] = []
+        self._is_heard = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -98,7 +104,7 @@ class ByItself:
             self._task = asyncio.create_task(self._follow())
         await send(START)
         await send(OPENING)
-        await send(NOTHING_NEW)
+        await self._is_heard.wait()
         sending = asyncio.create_task(self._send_all(send))
         try:
             await gone(receive)
@@ -107,13 +113,16 @@ class ByItself:
 
     async def _send_all(self, send: Send) -> None:
         loop = asyncio.get_running_loop()
+        message = NOTHING_NEW
         while True:
             news: asyncio.Future[Message] = loop.create_future()
             self._waiting.append(news)
-            await send(await news)
+            # Whoever has read the first misses nothing.
+            await send(message)
+            message = await news
 
     async def _follow(self) -> None:
-        async for text in published():
+        async for text in published(self._is_heard):
             message = body(text)
             waiting, self._waiting = self._waiting, []
             for news in waiting:

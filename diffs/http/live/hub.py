@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from diffs.conf import settings
@@ -22,6 +21,7 @@ from diffs.store import News, Page, Read, get_store
 
 from .gathering import TOGETHER, Gathering, gatherings
 from .loops import PerLoop
+from .mailbox import Mailbox
 from .tail import Listener, Place, Tail
 
 logger = logging.getLogger("diffs")
@@ -59,7 +59,7 @@ class Hub:
         self._wake = asyncio.Event()
         self._listeners: set[Listener] = set()
         self._is_deaf = self._is_released = self._has_store = False
-        self._mailbox = _Mailbox(self)
+        self._mailbox = Mailbox(self)
         self._news = News(lambda: get_store().client, self._mailbox)
         # One, so that channels are taken and given up in order.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="diffs-channels")
@@ -324,44 +324,6 @@ class _Watched:
         self.idle_since: float | None = None
         self.aged_at = asyncio.get_running_loop().time()
         self.is_forgotten = False
-
-
-class _Mailbox:
-    """Takes what a thread hears to the event loop, many words at once."""
-
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
-        self._loop = asyncio.get_running_loop()
-        self._words: deque[Callable[[], None]] = deque()
-        self._is_rung = False
-        self._is_closed = False
-
-    def ready(self, channel: str) -> None:
-        self._put(lambda: self._hub.ready(channel))
-
-    def heard(self, channel: str, position: int) -> None:
-        self._put(lambda: self._hub.heard(channel, position))
-
-    def lost(self, *, is_refused: bool) -> None:
-        self._put(lambda: self._hub.lost(is_refused=is_refused))
-
-    def close(self) -> None:
-        """Take nothing any more."""
-        self._is_closed = True
-
-    def _put(self, word: Callable[[], None]) -> None:
-        self._words.append(word)
-        if not (self._is_rung or self._is_closed):
-            self._is_rung = True
-            # The loop may just have been closed.
-            with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._open)
-
-    def _open(self) -> None:
-        # First, so that a word that comes while these are passed on rings again.
-        self._is_rung = False
-        while self._words and not self._is_closed:
-            self._words.popleft()()
 
 
 async def _wake(tail: Tail) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,9 @@ import pytest
 from django.db import models
 
 from diffs.codec import Encoder
+from diffs.errors import StoreUnavailable
 from diffs.http.live.gathering import Gathering
+from diffs.http.live.hub import hubs
 from diffs.store import Entry, Floors, get_store
 from tests.endpoint.feeds import Feed
 from tests.servers import RedisServer
@@ -138,6 +141,37 @@ async def test_several_feeds_are_waited_for_at_once(notices: Feed, others: list[
         ]
     }
     assert client.headers["preference-applied"] == "wait=60"
+
+
+async def test_p1_what_came_before_a_reading_failed_is_in_the_answer(
+    notices: Feed, others: list[Feed], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = notices.now()
+    second = others[0]
+    client = await waiting(f"/?feed={start}@{notices.name}&feed={second.now()}@{second.name}&wait=60")
+    failed = asyncio.Event()
+    read = Gathering.read
+
+    async def fail_once(self: Gathering, *arguments: Any) -> Any:
+        if failed.is_set():
+            return await read(self, *arguments)
+        failed.set()
+        raise StoreUnavailable("Redis is away.")
+
+    monkeypatch.setattr(Gathering, "read", fail_once)
+    first = notices.append()
+    get_store().client.delete(get_store().keys.meta(second.ref.name.shard))
+    second.append()
+    # Both are noticed at once, as the loop stands still: the lost shard makes the waiter read, who has the diff.
+    deadline = time.monotonic() + 10
+    while len(hubs.get()._mailbox._words) < 2 and time.monotonic() < deadline:
+        time.sleep(0.001)
+    await asyncio.wait_for(failed.wait(), 10)
+    again = notices.append()
+    of_notices, of_second = (await client.answer())["feeds"]
+
+    assert of_notices["diffs"] == [first, again]
+    assert of_second["error"]["reason"] == "reset"
 
 
 async def test_p4_refused_cursor_among_several_is_answered_at_once(notices: Feed, others: list[Feed]) -> None:

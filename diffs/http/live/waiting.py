@@ -78,6 +78,7 @@ class _Waiter:
         pages = await self._read()
         if await self._is_answer(pages):
             return pages
+        must_read = False
         gone = asyncio.create_task(self._visit.gone())
         try:
             while (left := deadline - loop.time()) > 0:
@@ -88,10 +89,12 @@ class _Waiter:
                     break
                 self._woken = loop.create_future()
                 try:
-                    pages = self._news() or await self._read()
+                    pages = (None if must_read else self._news()) or await self._read()
                 except StoreUnavailable:
-                    # It may be back in time.
+                    # It may be back in time; then what came meanwhile is read, and not put together from here.
+                    must_read = True
                     continue
+                must_read = False
                 if await self._is_answer(pages):
                     return pages
         finally:

@@ -89,7 +89,7 @@ _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[
 
 _AGE = "a positive number of seconds, or a timedelta"
 _KEYS = {
-    "redis": _Key({}, "a dict: host, port, db, url, embedded or any other argument of redis.Redis", _is_redis),
+    "redis": _Key({}, "a dict: url, host, port, embedded, cluster, sentinels, or arguments of redis.Redis", _is_redis),
     "max_element_age": _Key(3600, _AGE, is_age, microseconds),
     "flush": _Key("commit", "'commit' or 'background'", lambda value: value in ("commit", "background")),
     "use_transactions": _Key(True, "True or False", _is_bool),

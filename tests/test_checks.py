@@ -80,7 +80,8 @@ RIGHT = [
     {"test_mode": True, "redis": {"anything": "goes"}},
 ]
 UNUSABLE = (
-    "DIFFS_SETTINGS['redis'] can't be used ({}): it takes 'url', 'embedded', or arguments of redis.Redis.",
+    "DIFFS_SETTINGS['redis'] can't be used ({}): it takes 'url', 'embedded', 'cluster', 'sentinels', or "
+    "arguments of redis.Redis.",
     "The documentation of redis-py has its arguments.",
 )
 WRONG: list[tuple[Any, list[tuple[str, str, str]]]] = [
@@ -95,7 +96,7 @@ WRONG: list[tuple[Any, list[tuple[str, str, str]]]] = [
             (
                 "diffs.E001",
                 "DIFFS_SETTINGS['redis'] has a value of the wrong type or range (str).",
-                "It takes a dict: host, port, db, url, embedded or any other argument of redis.Redis.",
+                "It takes a dict: url, host, port, embedded, cluster, sentinels, or arguments of redis.Redis.",
             )
         ],
     ),

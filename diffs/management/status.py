@@ -83,7 +83,8 @@ class Status:
 
     now: int
     """The server's time, microseconds."""
-    server: Server
+    servers: Sequence[Server]
+    """One, or a cluster's masters."""
     models: Sequence[ModelStatus]
     wrong_type: Sequence[str]
     """Keys in the place of feeds that are no sorted sets; the first few of them."""
@@ -100,15 +101,15 @@ class Status:
 
 
 def look(upkeep: Upkeep) -> Status:
-    """Measure all feeds, a few hundred at a time, and ask the server about itself.
+    """Measure all feeds, a few hundred at a time, and ask each server about itself.
 
-    A feed that is there twice while Redis resizes its table of keys is counted twice.
+    A feed that is there twice while Redis resizes its table of keys, or moves between masters, is counted twice.
 
     Raises:
         StoreUnavailable: the server is away.
     """
-    info = upkeep.info()
-    server = _server(info, upkeep.address)
+    found = upkeep.servers()
+    servers = [_server(info, address) for address, info in found]
     models = {registration.label: _model(registration.label) for registration in registrations()}
     wrong_type: list[str] = []
     wrong_type_count = 0
@@ -123,13 +124,13 @@ def look(upkeep: Upkeep) -> Status:
         wrong_type_count += len(survey.wrong_type)
     ordered = [models[label] for label in sorted(models)]
     return Status(
-        now=int(info.get("server_time_usec") or time.time_ns() // 1000),
-        server=server,
+        now=max(int(info.get("server_time_usec") or time.time_ns() // 1000) for _, info in found),
+        servers=servers,
         models=ordered,
         wrong_type=wrong_type,
         wrong_type_count=wrong_type_count,
         findings=[
-            *_server_findings(server, is_fake=settings.test_mode),
+            *_findings_of_all(servers),
             *_model_findings(ordered),
             *_key_findings(wrong_type, wrong_type_count),
         ],
@@ -162,6 +163,20 @@ def _persistence(info: Mapping[str, Any]) -> tuple[str, ...] | None:
     if "save" not in info or "aof_enabled" not in info:
         return None
     return tuple(name for name, is_on in (("rdb", info["save"]), ("aof", info["aof_enabled"])) if is_on)
+
+
+def _findings_of_all(servers: Sequence[Server]) -> Iterator[Finding]:
+    """Each finding once; where it isn't one of all servers, it says which."""
+    found: dict[Finding, list[Server]] = {}
+    for server in servers:
+        for finding in _server_findings(server, is_fake=settings.test_mode):
+            found.setdefault(finding, []).append(server)
+    for finding, concerned in found.items():
+        if len(concerned) == len(servers):
+            yield finding
+        else:
+            where = ", ".join(str(server.address) for server in concerned)
+            yield dataclasses.replace(finding, message=f"{where}: {finding.message}")
 
 
 def _server_findings(server: Server, *, is_fake: bool) -> Iterator[Finding]:

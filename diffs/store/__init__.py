@@ -4,7 +4,7 @@ from .batch import Entry, FeedRef, Floors
 from .news import Ear, News
 from .process import close_store, drain, get_store, hand_over
 from .store import Known, Page, Read, Store, Stored
-from .upkeep import FeedSurvey, PruneResult, Survey, Upkeep
+from .upkeep import FeedSurvey, PruneResult, ServerInfo, Survey, Upkeep
 
 __all__ = [
     "Ear",
@@ -17,6 +17,7 @@ __all__ = [
     "Page",
     "PruneResult",
     "Read",
+    "ServerInfo",
     "Store",
     "Stored",
     "Survey",

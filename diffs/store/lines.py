@@ -12,12 +12,13 @@ import os
 import weakref
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import redis
 from redis.backoff import NoBackoff
 from redis.client import NEVER_DECODE
 from redis.retry import Retry
+from redis.sentinel import SentinelConnectionPool
 
 _pack: Any = None
 with contextlib.suppress(ImportError):
@@ -32,7 +33,13 @@ NO_RETRY = Retry(NoBackoff(), 0)
 # Older releases of redis-py don't, and their pools want to be told the command.
 _CAN_COMPARE_RETRIES = Retry(NoBackoff(), 0) == NO_RETRY
 
+# How a connection to a server that was replaced ends. One that is a replica now takes no writes: where its name leads to
+# another server by now, a new connection finds that.
+_BROKEN = (redis.ConnectionError, redis.ReadOnlyError)
+
 Command = tuple[str | bytes | int, ...]
+Sent = tuple[Any, bool] | None
+"""A connection, and whether it was kept from an earlier trip; none where the client sends by itself."""
 
 
 class Lines:
@@ -43,11 +50,11 @@ class Lines:
     """
 
     def __init__(self, client: redis.Redis) -> None:
-        self._client = client
+        self.client = client
         self._pool: Any = client.connection_pool
         self._idle: deque[Any] = deque()
         self._most_idle = self._pool.max_connections // 2 if _is_ordinary(client) else 0
-        _alive.add(self)
+        alive.add(self)
 
     def trip(self, commands: Sequence[Command]) -> list[Any]:
         """Send commands together.
@@ -59,53 +66,115 @@ class Lines:
         Raises:
             redis.RedisError: the server could not be asked.
         """
+        return self.receive(commands, self.send(commands))
+
+    def send(self, commands: Sequence[Command]) -> Sent:
+        """Begin a trip, which `receive` or `abandon` has to end.
+
+        Raises:
+            redis.RedisError: the server could not be asked; nothing has to be ended.
+        """
         if not self._most_idle:
-            return self._through_client(commands)
+            return None
         try:
             connection = self._idle.pop()
         except IndexError:
             connection = self._pool.get_connection()
-            replies = self._send(connection, commands)
-        else:
-            try:
-                replies = self._send(connection, commands, is_last_try=False)
-            except redis.ConnectionError:
-                # It may be that only this connection was closed meanwhile.
-                replies = self._send(connection, commands)
+            self._send(connection, commands)
+            return connection, False
+        try:
+            self._send(connection, commands, is_last_try=False)
+        except redis.ConnectionError:
+            self._send_again(connection, commands)
+            return connection, False
+        return connection, True
+
+    def receive(self, commands: Sequence[Command], sent: Sent) -> list[Any]:
+        """End a trip: what `trip` gives and raises."""
+        if sent is None:
+            return self._through_client(commands)
+        connection, was_kept = sent
+        try:
+            replies = self._receive(connection, commands, is_last_try=not was_kept)
+        except _BROKEN:
+            if not was_kept:
+                raise
+            self._send_again(connection, commands)
+            replies = self._receive(connection, commands)
         if len(self._idle) < self._most_idle:
             self._idle.append(connection)
         else:
             self._pool.release(connection)
         return replies
 
+    def abandon(self, sent: Sent) -> None:
+        """End a trip whose replies nobody wants."""
+        if sent is not None:
+            connection, _ = sent
+            connection.disconnect()
+            self._pool.release(connection)
+
+    def servers(self) -> list[redis.Redis]:
+        """Clients of all servers that have feeds."""
+        return [self.client]
+
+    def publisher(self) -> redis.Redis:
+        """The client of a server that publishes the news of all feeds."""
+        return self.client
+
     def close(self) -> None:
         """Give the connections back to their pool."""
         while self._idle:
             self._pool.release(self._idle.pop())
 
-    def _send(self, connection: Any, commands: Sequence[Command], *, is_last_try: bool = True) -> list[Any]:
+    def _send(self, connection: Any, commands: Sequence[Command], *, is_last_try: bool = True) -> None:
         try:
             connection.send_packed_command(_packed(connection, commands))
+        except BaseException as error:
+            self._give_up(connection, is_last_try or not isinstance(error, redis.ConnectionError))
+            raise
+
+    def _send_again(self, connection: Any, commands: Sequence[Command]) -> None:
+        """It may be that only this connection was closed meanwhile."""
+        try:
+            # Sending would open it, too, but where it was: only this asks Sentinel where the master is now.
+            connection.connect()
+        except BaseException:
+            self._give_up(connection, is_last_try=True)
+            raise
+        self._send(connection, commands)
+
+    def _receive(self, connection: Any, commands: Sequence[Command], *, is_last_try: bool = True) -> list[Any]:
+        try:
             return [_reply(connection) for _ in commands]
         except BaseException as error:
-            # Whatever it was, replies may still be on their way.
-            connection.disconnect()
-            if is_last_try or not isinstance(error, redis.ConnectionError):
-                self._pool.release(connection)
+            self._give_up(connection, is_last_try or not isinstance(error, _BROKEN))
             raise
+
+    def _give_up(self, connection: Any, is_last_try: bool) -> None:
+        # Whatever it was, replies may still be on their way.
+        connection.disconnect()
+        if is_last_try:
+            self._pool.release(connection)
+            # The others would fail one after the other, and each after the timeout.
+            while self._idle:
+                with contextlib.suppress(IndexError):
+                    other = self._idle.pop()
+                    other.disconnect()
+                    self._pool.release(other)
 
     def _through_client(self, commands: Sequence[Command]) -> list[Any]:
         if len(commands) == 1:
             try:
-                return [self._client.execute_command(*commands[0], **{NEVER_DECODE: True})]
+                return [self.client.execute_command(*commands[0], **{NEVER_DECODE: True})]
             except redis.ResponseError as error:
                 return [error]
-        pipeline = self._client.pipeline(transaction=False)
+        pipeline = self.client.pipeline(transaction=False)
         for command in commands:
             pipeline.execute_command(*command, **{NEVER_DECODE: True})
         return list(pipeline.execute(raise_on_error=False))
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
         """In a forked child: the connections are the parent's."""
         self._idle = deque()
 
@@ -127,7 +196,12 @@ def _packed(connection: Any, commands: Sequence[Command]) -> Iterator[bytes]:
 def _reply(connection: Any) -> Any:
     try:
         return connection.read_response(disable_decoding=True)
+    except redis.ReadOnlyError:
+        raise
     except redis.ResponseError as error:
+        if "-READONLY " in str(error):
+            # As Redis 6.2 tells it of a command in a script.
+            raise redis.ReadOnlyError(str(error)) from None
         return error
 
 
@@ -137,20 +211,27 @@ def _is_ordinary(client: redis.Redis) -> bool:
     return (
         _CAN_COMPARE_RETRIES
         and type(client) is redis.Redis
-        and type(pool) in (redis.ConnectionPool, redis.BlockingConnectionPool)
+        and type(pool) in (redis.ConnectionPool, redis.BlockingConnectionPool, SentinelConnectionPool)
         and client.connection is None
         and getattr(pool, "cache", None) is None
         and pool.connection_kwargs.get("retry") == NO_RETRY
     )
 
 
-_alive: weakref.WeakSet[Lines] = weakref.WeakSet()
+class Forgetful(Protocol):
+    """What a forked child has to forget of."""
+
+    def forget(self) -> None:
+        """Give up what is the parent's."""
+
+
+alive: weakref.WeakSet[Forgetful] = weakref.WeakSet()
 
 
 def forget_all() -> None:
     """In a forked child: see `Lines`."""
-    for lines in list(_alive):
-        lines._forget()
+    for each in list(alive):
+        each.forget()
 
 
 os.register_at_fork(after_in_child=forget_all)

@@ -16,7 +16,8 @@ from diffs.errors import CursorExpired, StoreUnavailable
 from diffs.keys import SHARDS, Keyspace
 
 from .batch import Entry, FeedRef, Floors
-from .lines import Lines
+from .cluster import Cluster
+from .lines import Command, Lines
 from .outage import Outage
 from .scripts import Argument, Call
 from .scripts import run as run_scripts
@@ -79,18 +80,18 @@ class Read(NamedTuple):
 
 
 class Store:
-    """The feeds on one server.
+    """The feeds on one server, or in one cluster.
 
     Args:
-        client: a redis-py client, with or without ``decode_responses``.
+        client: a redis-py client, with or without ``decode_responses``, or a cluster.
         prefix: what all keys begin with.
         now: the time in microseconds as text, for tests; the server's own time where it gives ``""``.
     """
 
-    def __init__(self, client: redis.Redis, prefix: str, now: Callable[[], str] = str) -> None:
-        self.client = client
+    def __init__(self, client: redis.Redis | Cluster, prefix: str, now: Callable[[], str] = str) -> None:
+        self.client: Any = client
         self.keys = Keyspace(prefix)
-        self._lines = Lines(client)
+        self._lines = client if isinstance(client, Cluster) else Lines(client)
         self._now = now
         self._outage = Outage(self._repair)
         self._refusing = False
@@ -262,6 +263,37 @@ class Store:
         except AWAY as error:
             raise StoreUnavailable("Redis can't be reached.") from error
 
+    def ask(self, commands: Sequence[Command]) -> list[Any]:
+        """Send commands in one trip, each about keys of one shard; replies are bytes.
+
+        Raises:
+            StoreUnavailable: the server is away.
+        """
+        self._outage.check()
+        try:
+            return self._lines.trip(commands) if commands else []
+        except AWAY as error:
+            raise StoreUnavailable("Redis can't be reached.") from error
+
+    def servers(self) -> list[redis.Redis]:
+        """Clients of all servers that have feeds: one, or a cluster's masters.
+
+        Raises:
+            StoreUnavailable: the cluster is away.
+        """
+        try:
+            return self._lines.servers()
+        except AWAY as error:
+            raise StoreUnavailable("Redis can't be reached.") from error
+
+    def publisher(self) -> redis.Redis:
+        """The client of a server on which news of all feeds are heard; in a cluster each time of another.
+
+        Raises:
+            redis.RedisError: the cluster is away.
+        """
+        return self._lines.publisher()
+
     def _read(self, requests: Sequence[Read], may_write: str) -> list[Page | CursorExpired | None]:
         try:
             replies = self.run([self._read_call(request, may_write, request.mode) for request in requests])
@@ -288,7 +320,9 @@ class Store:
             if calls:
                 self.raise_if_failed(run_scripts(self._lines, calls))
             else:
-                self.client.ping()
+                # Of every shard: each may have a master of its own.
+                asked = [("HMGET", self.keys.meta(shard), "epoch") for shard in SHARDS]
+                self.raise_if_failed(self._lines.trip(asked))
         except AWAY as error:
             raise StoreUnavailable("Redis can't be reached.") from error
 

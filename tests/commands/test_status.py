@@ -17,7 +17,7 @@ from diffs.keys import FeedName, parse_feed
 from diffs.management import report
 from diffs.management.status import EXAMPLES, look
 from diffs.registration import registrations
-from diffs.store import Entry, FeedRef, FeedSurvey, Survey, Upkeep, get_store
+from diffs.store import Entry, FeedRef, FeedSurvey, ServerInfo, Survey, Upkeep, get_store
 from diffs.testing import fresh_store
 from tests.servers import RedisServer
 
@@ -55,16 +55,12 @@ class Invented(Upkeep):
     def __init__(
         self, info: dict[str, Any], feeds: Sequence[FeedSurvey] = (), wrong_type: Sequence[str] = (), **more: Any
     ) -> None:
-        self._info = {**info, **more}
+        self._servers = [{**info, **more}]
         self._surveys = list(feeds)
         self._wrong_type = list(wrong_type)
 
-    @property
-    def address(self) -> str:
-        return "redis://cache:6379/0"
-
-    def info(self) -> dict[str, Any]:
-        return self._info
+    def servers(self) -> list[ServerInfo]:
+        return [ServerInfo("redis://cache:6379/0", info) for info in self._servers]
 
     def feeds(self, model: str | None = None) -> Iterator[list[FeedName]]:
         yield [feed.name for feed in self._surveys]
@@ -403,7 +399,7 @@ def test_server_that_is_gone_by_now_is_an_error(server: RedisServer) -> None:
     with pytest.raises(StoreUnavailable):
         upkeep.survey([parse_feed("testapp.question:1")])
     with pytest.raises(StoreUnavailable):
-        upkeep.info()
+        upkeep.servers()
 
 
 # How it shows it

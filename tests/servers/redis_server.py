@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -50,7 +51,7 @@ class RedisServer:
         # Not pytest's own folder: a unix socket's path must stay below about a hundred bytes.
         self._folder = Path(tempfile.mkdtemp(prefix="diffs-redis-"))
         self.socket = self._folder / "server.sock"
-        self.port = _free_port()
+        self.port = free_port_of_node() if "cluster-enabled" in self._config else free_port()
         # By itself the client would ask a server that is gone again and again, for seconds.
         self.client = redis.Redis(unix_socket_path=str(self.socket), socket_timeout=5.0, retry=Retry(NoBackoff(), 0))
         try:
@@ -73,6 +74,11 @@ class RedisServer:
     def pid(self) -> int:
         """The process that serves now; another one after a restart."""
         return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it was not killed, or was started again."""
+        return self._process.poll() is None
 
     @property
     def log(self) -> str:
@@ -148,8 +154,33 @@ class RedisServer:
         raise RuntimeError(f"{self._binary} does not answer:\n{self.log}")
 
 
-def _free_port() -> int:
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Ask until the answer is yes.
+
+    Raises:
+        RuntimeError: it never was.
+    """
+    deadline = time.monotonic() + START_SECONDS
+    while not condition():
+        if time.monotonic() > deadline:
+            raise RuntimeError("Waited in vain for servers to find each other.")
+        time.sleep(0.02)
+
+
+def free_port() -> int:
+    """A TCP port that nobody uses."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def free_port_of_node() -> int:
+    """The same for a node of a cluster, which takes a second port, higher by ten thousand."""
+    while True:
+        # Below those that the system gives to clients.
+        port = random.randrange(11_000, 22_000)
+        with contextlib.suppress(OSError), socket.socket() as probe, socket.socket() as bus:
+            probe.bind(("127.0.0.1", port))
+            bus.bind(("127.0.0.1", port + 10_000))
+            return port

@@ -18,7 +18,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from django.db import connection, connections
 from django.test import override_settings
 
 from .needs import missing
-from .servers import KINDS, Postgres, RedisServer, ServerMissing, TlsProxy, best_kind
+from .servers import KINDS, Cluster, Postgres, RedisServer, ServerMissing, TlsProxy, best_kind
 
 POSTGRES = pytest.StashKey[Postgres]()
 
@@ -128,6 +128,35 @@ def store_server(request: pytest.FixtureRequest, settings: Any, _store_servers: 
             missing(str(error))
     chosen = _store_servers[kind]
     chosen.cli("FLUSHALL")
+    settings.DIFFS_SETTINGS = {**settings.DIFFS_SETTINGS, "redis": chosen.options}
+    return chosen
+
+
+@pytest.fixture(scope="session")
+def _clusters() -> Iterator[dict[str, Cluster]]:
+    clusters: dict[str, Cluster] = {}
+    yield clusters
+    for cluster in clusters.values():
+        cluster.stop()
+
+
+@pytest.fixture
+def clusters(_clusters: dict[str, Cluster]) -> Callable[[str], Cluster]:
+    """Give an empty cluster of three masters of a kind of server; it is not to be stopped or changed."""
+
+    def of(kind: str) -> Cluster:
+        if kind not in _clusters:
+            _clusters[kind] = Cluster(kind)
+        _clusters[kind].cli("FLUSHALL")
+        return _clusters[kind]
+
+    return of
+
+
+@pytest.fixture
+def cluster(clusters: Callable[[str], Cluster], settings: Any) -> Cluster:
+    """The cluster of this process, empty and named in the settings; it is not to be stopped or changed."""
+    chosen = clusters(best_kind())
     settings.DIFFS_SETTINGS = {**settings.DIFFS_SETTINGS, "redis": chosen.options}
     return chosen
 

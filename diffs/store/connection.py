@@ -42,7 +42,7 @@ def connect() -> redis.Redis | Cluster:
 
         return redis.Redis(unix_socket_path=str(ensure_server(options.get("directory"))), **_arguments(options))
     if is_cluster(options):
-        return _Nodes(options).cluster()
+        return Nodes(options).cluster()
     return _client(options)
 
 
@@ -57,7 +57,7 @@ def verify(options: Mapping[str, Any]) -> None:
     """
     options = {name: value for name, value in options.items() if name != "single_connection_client"}
     if is_cluster(options):
-        nodes = _Nodes(options)
+        nodes = Nodes(options)
         client = nodes.make_client(*nodes.seeds[0])
     else:
         client = _client(options)
@@ -93,7 +93,7 @@ def _place(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
 
 
-class _Nodes:
+class Nodes:
     """How the nodes of a cluster are reached."""
 
     def __init__(self, options: Mapping[str, Any]) -> None:

@@ -97,6 +97,12 @@ class RedisServer:
         """Let it go on after `pause`."""
         self._process.send_signal(signal.SIGCONT)
 
+    def fall_behind(self, master: RedisServer) -> None:
+        """Freeze a replica so that nothing more of its master's reaches it; until `resume`."""
+        self.pause()
+        # What is on its way would be read after all.
+        master.cli("CLIENT", "KILL", "TYPE", "replica")
+
     def kill(self) -> None:
         """End it as a crash would; its data is lost. `restart` brings it back."""
         self._process.kill()

@@ -19,7 +19,7 @@ import redis
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from six import ensure_binary, ensure_str
 
-from .lines import Command, Lines, Sent, alive
+from .lines import Command, Lines, alive
 
 Address = tuple[str, int]
 
@@ -113,7 +113,7 @@ class Cluster:
         with self._lock:
             nodes, self._nodes, self._owners = self._nodes, {}, []
         for node in nodes.values():
-            _close(node)
+            node.discard()
 
     def forget(self) -> None:
         """In a forked child: another thread may have held the lock."""
@@ -143,25 +143,22 @@ class Cluster:
         parts: dict[_Way, list[int]] = defaultdict(list)
         for index, way in ways.items():
             parts[way].append(index)
-        if len(parts) == 1 and not way.is_asking and len(ways) == len(commands):
-            replies[:] = self._node(way.address).trip(commands)
-            return
-        under_way: list[tuple[_Way, list[int], Lines, list[Command], Sent]] = []
+        begun: list[tuple[_Way, list[int], Lines, list[Command], Any]] = []
         try:
             for way, indexes in parts.items():
                 node = self._node(way.address)
                 # Asking holds for the next command only.
                 before = (_ASKING,) if way.is_asking else ()
                 part = [command for index in indexes for command in (*before, commands[index])]
-                under_way.append((way, indexes, node, part, node.send(part)))
-            while under_way:
-                way, indexes, node, part, sent = under_way.pop()
-                found = node.receive(part, sent)
+                begun.append((way, indexes, node, part, node.begin(part) if len(parts) > 1 else None))
+            while begun:
+                way, indexes, node, part, connection = begun.pop()
+                found = node.end(part, connection)
                 for index, reply in zip(indexes, found[1::2] if way.is_asking else found, strict=True):
                     replies[index] = reply
         finally:
-            for _, _, node, _, sent in under_way:
-                node.abandon(sent)
+            for _, _, node, _, connection in begun:
+                node.abandon(connection)
 
     def _further(self, way: _Way, error: redis.ResponseError) -> _Way | None:
         """Where to send a command instead."""
@@ -228,19 +225,13 @@ class Cluster:
             self._owners, self._known = owners, frozenset(known)
             gone = [self._nodes.pop(address) for address in self._nodes.keys() - known]
         for node in gone:
-            _close(node)
+            node.discard()
         return owners
 
     def _address(self, node: Sequence[Any], told_by: Address) -> Address:
         host, port, *_ = node
         # A node that doesn't know its own address leaves it out: it is the one that was asked.
         return self._remap((ensure_str(host), port)) if host and host != b"?" else (told_by[0], port)
-
-
-def _close(node: Lines) -> None:
-    node.close()
-    # Those that a thread is using stay open until it is done.
-    node.client.connection_pool.disconnect(inuse_connections=False)
 
 
 def _key(command: Command) -> bytes:

@@ -33,13 +33,11 @@ NO_RETRY = Retry(NoBackoff(), 0)
 # Older releases of redis-py don't, and their pools want to be told the command.
 _CAN_COMPARE_RETRIES = Retry(NoBackoff(), 0) == NO_RETRY
 
-# How a connection to a server that was replaced ends. One that is a replica now takes no writes: where its name leads to
-# another server by now, a new connection finds that.
+# How a connection to a server that was replaced ends. One that is a replica now takes no writes, and its name may lead
+# to another server.
 _BROKEN = (redis.ConnectionError, redis.ReadOnlyError)
 
 Command = tuple[str | bytes | int, ...]
-Sent = tuple[Any, bool] | None
-"""A connection, and whether it was kept from an earlier trip; none where the client sends by itself."""
 
 
 class Lines:
@@ -66,53 +64,62 @@ class Lines:
         Raises:
             redis.RedisError: the server could not be asked.
         """
-        return self.receive(commands, self.send(commands))
-
-    def send(self, commands: Sequence[Command]) -> Sent:
-        """Begin a trip, which `receive` or `abandon` has to end.
-
-        Raises:
-            redis.RedisError: the server could not be asked; nothing has to be ended.
-        """
         if not self._most_idle:
-            return None
+            return self._through_client(commands)
         try:
             connection = self._idle.pop()
         except IndexError:
             connection = self._pool.get_connection()
-            self._send(connection, commands)
-            return connection, False
-        try:
-            self._send(connection, commands, is_last_try=False)
-        except redis.ConnectionError:
-            self._send_again(connection, commands)
-            return connection, False
-        return connection, True
-
-    def receive(self, commands: Sequence[Command], sent: Sent) -> list[Any]:
-        """End a trip: what `trip` gives and raises."""
-        if sent is None:
-            return self._through_client(commands)
-        connection, was_kept = sent
-        try:
-            replies = self._receive(connection, commands, is_last_try=not was_kept)
-        except _BROKEN:
-            if not was_kept:
-                raise
-            self._send_again(connection, commands)
-            replies = self._receive(connection, commands)
-        if len(self._idle) < self._most_idle:
-            self._idle.append(connection)
+            replies = self._exchange(connection, commands)
         else:
-            self._pool.release(connection)
+            try:
+                replies = self._exchange(connection, commands, is_last_try=False)
+            except _BROKEN:
+                # It may be that only this connection was closed meanwhile.
+                replies = self._exchange_again(connection, commands)
+        self._keep(connection)
         return replies
 
-    def abandon(self, sent: Sent) -> None:
-        """End a trip whose replies nobody wants."""
-        if sent is not None:
-            connection, _ = sent
-            connection.disconnect()
-            self._pool.release(connection)
+    def begin(self, commands: Sequence[Command]) -> Any:
+        """Send commands, where a connection is kept, so that others can be sent elsewhere meanwhile.
+
+        Returns:
+            What `end` or `abandon` takes.
+
+        Raises:
+            redis.RedisError: the server could not be asked; nothing has to be ended.
+        """
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            return None
+        try:
+            connection.send_packed_command(_packed(connection, commands))
+        except BaseException as error:
+            self._drop(connection)
+            if isinstance(error, redis.ConnectionError):
+                return None
+            raise
+        return connection
+
+    def end(self, commands: Sequence[Command], begun: Any) -> list[Any]:
+        """Do what `trip` does with commands that were begun."""
+        if begun is not None:
+            try:
+                replies = [_reply(begun) for _ in commands]
+            except BaseException as error:
+                self._drop(begun)
+                if not isinstance(error, _BROKEN):
+                    raise
+            else:
+                self._keep(begun)
+                return replies
+        return self.trip(commands)
+
+    def abandon(self, begun: Any) -> None:
+        """Give up commands that were begun."""
+        if begun is not None:
+            self._drop(begun)
 
     def servers(self) -> list[redis.Redis]:
         """Clients of all servers that have feeds."""
@@ -127,41 +134,49 @@ class Lines:
         while self._idle:
             self._pool.release(self._idle.pop())
 
-    def _send(self, connection: Any, commands: Sequence[Command], *, is_last_try: bool = True) -> None:
+    def discard(self) -> None:
+        """The server is not used any more: close the connections, but for those that a thread is using just now."""
+        self.close()
+        self._pool.disconnect(inuse_connections=False)
+
+    def _exchange(self, connection: Any, commands: Sequence[Command], *, is_last_try: bool = True) -> list[Any]:
         try:
             connection.send_packed_command(_packed(connection, commands))
+            return [_reply(connection) for _ in commands]
         except BaseException as error:
-            self._give_up(connection, is_last_try or not isinstance(error, redis.ConnectionError))
+            if is_last_try or not isinstance(error, _BROKEN):
+                self._drop(connection)
+                # The others would fail one after the other, and each after the timeout.
+                self._drop_kept()
+            else:
+                connection.disconnect()
             raise
 
-    def _send_again(self, connection: Any, commands: Sequence[Command]) -> None:
-        """It may be that only this connection was closed meanwhile."""
+    def _exchange_again(self, connection: Any, commands: Sequence[Command]) -> list[Any]:
         try:
             # Sending would open it, too, but where it was: only this asks Sentinel where the master is now.
             connection.connect()
         except BaseException:
-            self._give_up(connection, is_last_try=True)
+            self._drop(connection)
+            self._drop_kept()
             raise
-        self._send(connection, commands)
+        return self._exchange(connection, commands)
 
-    def _receive(self, connection: Any, commands: Sequence[Command], *, is_last_try: bool = True) -> list[Any]:
-        try:
-            return [_reply(connection) for _ in commands]
-        except BaseException as error:
-            self._give_up(connection, is_last_try or not isinstance(error, _BROKEN))
-            raise
+    def _keep(self, connection: Any) -> None:
+        if len(self._idle) < self._most_idle:
+            self._idle.append(connection)
+        else:
+            self._pool.release(connection)
 
-    def _give_up(self, connection: Any, is_last_try: bool) -> None:
+    def _drop(self, connection: Any) -> None:
         # Whatever it was, replies may still be on their way.
         connection.disconnect()
-        if is_last_try:
-            self._pool.release(connection)
-            # The others would fail one after the other, and each after the timeout.
-            while self._idle:
-                with contextlib.suppress(IndexError):
-                    other = self._idle.pop()
-                    other.disconnect()
-                    self._pool.release(other)
+        self._pool.release(connection)
+
+    def _drop_kept(self) -> None:
+        with contextlib.suppress(IndexError):
+            while True:
+                self._drop(self._idle.pop())
 
     def _through_client(self, commands: Sequence[Command]) -> list[Any]:
         if len(commands) == 1:

@@ -131,10 +131,7 @@ def _are_addresses(value: Any) -> bool:
         isinstance(value, list | tuple)
         and bool(value)
         and all(
-            isinstance(one, list | tuple)
-            and len(one) == 2
-            and isinstance(one[0], str)
-            and isinstance(one[1], int)
+            isinstance(one, list | tuple) and len(one) == 2 and isinstance(one[0], str) and isinstance(one[1], int)
             for one in value
         )
     )

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any
 
 import redis
+import six
 from redis.backoff import NoBackoff
 from redis.cluster import RedisCluster
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
@@ -33,9 +34,7 @@ class Cluster:
     It can be used as a context manager, which stops it.
     """
 
-    def __init__(
-        self, kind: str, masters: int = 3, replicas: int = 0, config: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, kind: str, masters: int = 3, replicas: int = 0, config: Mapping[str, str] | None = None) -> None:
         """Start the servers and join them.
 
         Args:
@@ -86,22 +85,20 @@ class Cluster:
         """Whose slots a key's is of, as the first living server sees it."""
         slot = key_slot(key.encode())
         living = next(node for node in self.nodes if node.is_running)
-        port = next(owner[1] for first, last, owner, *_ in _slots(living) if first <= slot <= last)
-        return next(node for node in self.nodes if node.port == port)
+        return next(node for node in self.nodes if node.port == _owner(living, slot))
 
     def move(self, slot: int, to: RedisServer) -> None:
         """Move a slot as ``redis-cli --cluster reshard`` does, a few keys at a time."""
-        port = next(owner[1] for first, last, owner, *_ in _slots(to) if first <= slot <= last)
-        source = next(node for node in self.nodes if node.port == port)
-        if source is to:
-            return
+        source = next(node for node in self.nodes if node.port == _owner(to, slot))
         to.cli("CLUSTER", "SETSLOT", slot, "IMPORTING", self._ids[source])
         source.cli("CLUSTER", "SETSLOT", slot, "MIGRATING", self._ids[to])
         while keys := source.cli("CLUSTER", "GETKEYSINSLOT", slot, 5):
             source.cli("MIGRATE", "127.0.0.1", to.port, "", 0, 5000, "KEYS", *keys)
-        for node in (to, source, *self.masters):
-            if node.is_running:
-                node.cli("CLUSTER", "SETSLOT", slot, "NODE", self._ids[to])
+        for node in (to, *(master for master in self.masters if master is not to)):
+            node.cli("CLUSTER", "SETSLOT", slot, "NODE", self._ids[to])
+        # One that hears of the new epoch too late would give the next slot that it gets back to whoever had it.
+        wait_until(lambda: len({_epoch(node) for node in self.nodes}) == 1)
+        wait_until(lambda: {_owner(node, slot) for node in self.nodes} == {to.port})
 
     def wait_until_it_serves(self) -> None:
         """Wait until every master that runs says that all slots are served, by others that run."""
@@ -151,8 +148,7 @@ class Cluster:
             wait_until(lambda: all(len(one) == 3 + replicas for node in self.nodes for one in _slots(node)))
 
     def _knows_all(self, node: RedisServer) -> bool:
-        lines = node.cli("CLUSTER", "NODES")
-        text = lines.decode() if isinstance(lines, bytes) else str(lines)
+        text = six.ensure_str(node.cli("CLUSTER", "NODES"))
         return all(identity in text for identity in self._ids.values()) and "handshake" not in text
 
 
@@ -165,6 +161,16 @@ def _slots(node: RedisServer) -> Sequence[Any]:
         return reply
     finally:
         connection.disconnect()
+
+
+def _owner(node: RedisServer, slot: int) -> int:
+    """The port of the slot's master, as a server sees it."""
+    return next(int(owner[1]) for first, last, owner, *_ in _slots(node) if first <= slot <= last)
+
+
+def _epoch(node: RedisServer) -> str:
+    lines = six.ensure_str(node.cli("CLUSTER", "INFO")).splitlines()
+    return next(line for line in lines if line.startswith("cluster_current_epoch:"))
 
 
 def _parts(count: int, number: int) -> Iterator[tuple[int, int]]:

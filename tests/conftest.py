@@ -30,7 +30,7 @@ from django.db import connection, connections
 from django.test import override_settings
 
 from .needs import missing
-from .servers import KINDS, Cluster, Postgres, RedisServer, ServerMissing, TlsProxy, best_kind
+from .servers import KINDS, Certificates, Cluster, Postgres, RedisServer, ServerMissing, TlsProxy, best_kind, has_tls
 
 POSTGRES = pytest.StashKey[Postgres]()
 
@@ -110,6 +110,13 @@ def tls_server(redis_server: RedisServer) -> Iterator[TlsProxy]:
 
 
 @pytest.fixture(scope="session")
+def _certificates() -> Iterator[Certificates]:
+    made = Certificates()
+    yield made
+    made.remove()
+
+
+@pytest.fixture(scope="session")
 def _store_servers() -> Iterator[dict[str, RedisServer]]:
     servers: dict[str, RedisServer] = {}
     yield servers
@@ -118,12 +125,14 @@ def _store_servers() -> Iterator[dict[str, RedisServer]]:
 
 
 @pytest.fixture
-def store_server(request: pytest.FixtureRequest, settings: Any, _store_servers: dict[str, RedisServer]) -> RedisServer:
+def store_server(
+    request: pytest.FixtureRequest, settings: Any, _store_servers: dict[str, RedisServer], _certificates: Certificates
+) -> RedisServer:
     """One server of each kind in turn, empty and named in the settings, for tests marked ``store``."""
     kind: str = request.param
     if kind not in _store_servers:
         try:
-            _store_servers[kind] = RedisServer(kind)
+            _store_servers[kind] = RedisServer(kind, certificates=_certificates if has_tls(kind) else None)
         except ServerMissing as error:
             missing(str(error))
     chosen = _store_servers[kind]
@@ -141,12 +150,12 @@ def _clusters() -> Iterator[dict[str, Cluster]]:
 
 
 @pytest.fixture
-def clusters(_clusters: dict[str, Cluster]) -> Callable[[str], Cluster]:
+def clusters(_clusters: dict[str, Cluster], _certificates: Certificates) -> Callable[[str], Cluster]:
     """Give an empty cluster of three masters of a kind of server; it is not to be stopped or changed."""
 
     def of(kind: str) -> Cluster:
         if kind not in _clusters:
-            _clusters[kind] = Cluster(kind)
+            _clusters[kind] = Cluster(kind, certificates=_certificates if has_tls(kind) else None)
         _clusters[kind].cli("FLUSHALL")
         return _clusters[kind]
 

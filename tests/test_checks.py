@@ -117,8 +117,8 @@ def several(what: str, hint: str) -> tuple[str, str, str]:
 def of_replicas(name: str) -> tuple[str, str, str]:
     return (
         "diffs.E012",
-        f"DIFFS_SETTINGS['redis'][{name!r}] can't be used: a replica is behind its master, so that it would refuse cursors "
-        "that are good, and give answers that lack what was read elsewhere.",
+        f"DIFFS_SETTINGS['redis'][{name!r}] can't be used: a replica is behind its master, so that it would refuse "
+        "cursors that are good, and give answers that lack what was read elsewhere.",
         "Leave it out: everything is read from masters.",
     )
 

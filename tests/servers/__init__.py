@@ -1,14 +1,15 @@
 """Real servers for the tests: each is started in a folder of its own and leaves nothing behind."""
 
-from .binaries import KINDS, ServerMissing, best_kind, binary_of
+from .binaries import KINDS, ServerMissing, best_kind, binary_of, has_tls
 from .cluster import Cluster
 from .postgres import Postgres
 from .redis_server import RedisServer
 from .sentinel import Watched
-from .tls import TlsProxy
+from .tls import Certificates, TlsProxy
 
 __all__ = [
     "KINDS",
+    "Certificates",
     "Cluster",
     "Postgres",
     "RedisServer",
@@ -17,4 +18,5 @@ __all__ = [
     "Watched",
     "best_kind",
     "binary_of",
+    "has_tls",
 ]

@@ -15,6 +15,7 @@ from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from redis.retry import Retry
 
 from .redis_server import RedisServer, wait_until
+from .tls import Certificates
 
 # A node that doesn't answer for half a second is replaced, with seconds to spare on a busy machine for the vote.
 CONFIG = {
@@ -34,7 +35,14 @@ class Cluster:
     It can be used as a context manager, which stops it.
     """
 
-    def __init__(self, kind: str, masters: int = 3, replicas: int = 0, config: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        kind: str,
+        masters: int = 3,
+        replicas: int = 0,
+        config: Mapping[str, str] | None = None,
+        certificates: Certificates | None = None,
+    ) -> None:
         """Start the servers and join them.
 
         Args:
@@ -42,15 +50,18 @@ class Cluster:
             masters: how many there are.
             replicas: how many each master has.
             config: of all servers, on top of the tests' defaults.
+            certificates: for TLS, among the servers and on ports of its own; see `RedisServer`.
 
         Raises:
             ServerMissing: this machine doesn't have the server.
         """
         self.kind = kind
+        self._certificates = certificates
+        config = {**CONFIG, **({"tls-cluster": "yes"} if certificates else {}), **(config or {})}
         self._servers = contextlib.ExitStack()
         try:
             self.nodes = [
-                self._servers.enter_context(RedisServer(kind, {**CONFIG, **(config or {})}))
+                self._servers.enter_context(RedisServer(kind, config, certificates))
                 for _ in range(masters * (1 + replicas))
             ]
             """All servers: first the masters, then the first master's replicas, ... as it was in the beginning."""
@@ -69,6 +80,14 @@ class Cluster:
     def options(self) -> dict[str, Any]:
         """What ``DIFFS_SETTINGS["redis"]`` takes to reach it."""
         return {"cluster": True, "startup_nodes": [("127.0.0.1", node.port) for node in self.nodes]}
+
+    @property
+    def tls_options(self) -> dict[str, Any] | None:
+        """The same by TLS; ``None`` where it has no certificates."""
+        if self._certificates is None:
+            return None
+        nodes = [("127.0.0.1", node.tls_port) for node in self.nodes]
+        return {"cluster": True, "startup_nodes": nodes, **self._certificates.client_options}
 
     def cli(self, *command: str | int | bytes) -> None:
         """Run one command, which is about no key, on each master."""
@@ -136,7 +155,7 @@ class Cluster:
             # Two that begin with the same epoch would have to agree on others first, which takes seconds.
             self.masters[number].cli("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
         for node in others:
-            node.cli("CLUSTER", "MEET", "127.0.0.1", first.port)
+            node.cli("CLUSTER", "MEET", "127.0.0.1", first.tls_port or first.port)
         wait_until(lambda: all(self._knows_all(node) for node in self.nodes))
         for master in self.masters:
             for replica in self.replicas_of(master):

@@ -20,6 +20,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from .binaries import binary_of
+from .tls import Certificates
 
 START_SECONDS = 20.0
 STOP_SECONDS = 10.0
@@ -34,12 +35,15 @@ class RedisServer:
     It can be used as a context manager, which stops it.
     """
 
-    def __init__(self, kind: str, config: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, kind: str, config: Mapping[str, str] | None = None, certificates: Certificates | None = None
+    ) -> None:
         """Start the server.
 
         Args:
             kind: a key of ``binaries.KINDS``.
             config: the server's own configuration, on top of the tests' defaults.
+            certificates: for TLS on another port; only a server that ``binaries.has_tls`` takes them.
 
         Raises:
             ServerMissing: this machine doesn't have it.
@@ -51,7 +55,12 @@ class RedisServer:
         # Not pytest's own folder: a unix socket's path must stay below about a hundred bytes.
         self._folder = Path(tempfile.mkdtemp(prefix="diffs-redis-"))
         self.socket = self._folder / "server.sock"
-        self.port = free_port_of_node() if "cluster-enabled" in self._config else free_port()
+        choose = free_port_of_node if "cluster-enabled" in self._config else free_port
+        self.port = choose()
+        self._certificates = certificates
+        self.tls_port = choose() if certificates else 0
+        if certificates:
+            self._config |= {"tls-port": str(self.tls_port), **certificates.server_config}
         # By itself the client would ask a server that is gone again and again, for seconds.
         self.client = redis.Redis(unix_socket_path=str(self.socket), socket_timeout=5.0, retry=Retry(NoBackoff(), 0))
         try:
@@ -69,6 +78,13 @@ class RedisServer:
     def options(self) -> dict[str, Any]:
         """What ``DIFFS_SETTINGS["redis"]`` takes to reach it, by its unix socket."""
         return {"unix_socket_path": str(self.socket)}
+
+    @property
+    def tls_options(self) -> dict[str, Any] | None:
+        """The same by TLS; ``None`` where it has no certificates."""
+        if self._certificates is None:
+            return None
+        return {"host": "127.0.0.1", "port": self.tls_port, **self._certificates.client_options}
 
     @property
     def pid(self) -> int:

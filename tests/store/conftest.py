@@ -41,7 +41,8 @@ class ClusterClient(Cluster):
     """What the package makes of a cluster's settings; commands of a test go by redis-py's own client."""
 
     def __init__(self, servers: servers.Cluster, **options: Any) -> None:
-        nodes = Nodes({**servers.options, **options})
+        by_tls = servers.tls_options if "decode_responses" in options else None
+        nodes = Nodes({**(by_tls or servers.options), **options})
         super().__init__(nodes.seeds, nodes.make_client)
         self.own = redis.RedisCluster(host="127.0.0.1", port=servers.nodes[0].port, **options)
 
@@ -64,14 +65,19 @@ class ClusterClient(Cluster):
 def client(
     request: pytest.FixtureRequest, store_server: RedisServer, clusters: Callable[[str], servers.Cluster]
 ) -> Iterator[Any]:
-    """A client as a site may have one; for tests marked ``store``."""
+    """A client as a site may have one; for tests marked ``store``.
+
+    Those that decode text speak TLS with a certificate of their own, where the server does.
+    """
     made: Any
     if request.param.startswith("fake"):
         made = fakeredis.FakeRedis(server=fakeredis.FakeServer(), decode_responses=request.param == "fake-text")
     elif request.param in CLUSTER_DIALECTS:
         made = ClusterClient(clusters(store_server.kind), **CLUSTER_DIALECTS[request.param])
     else:
-        made = redis.Redis(**store_server.options, **DIALECTS[request.param], retry=Retry(NoBackoff(), 0))
+        dialect = DIALECTS[request.param]
+        by_tls = store_server.tls_options if "decode_responses" in dialect else None
+        made = redis.Redis(**(by_tls or store_server.options), **dialect, retry=Retry(NoBackoff(), 0))
     with made:
         yield made
 

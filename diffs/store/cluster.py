@@ -34,6 +34,15 @@ _SCRIPTS = ("EVALSHA", "EVAL")
 _UNANSWERED = (redis.exceptions.AskError, redis.exceptions.TryAgainError, redis.exceptions.ClusterDownError)
 
 
+_NAMES: dict[str, Callable[[str], redis.ResponseError]] = {
+    "MOVED": redis.exceptions.MovedError,
+    "ASK": redis.exceptions.AskError,
+    "TRYAGAIN": redis.exceptions.TryAgainError,
+    "CLUSTERDOWN": redis.exceptions.ClusterDownError,
+    "MASTERDOWN": redis.exceptions.MasterDownError,
+}
+
+
 class _Way(NamedTuple):
     """Where a command goes."""
 
@@ -155,7 +164,7 @@ class Cluster:
                 way, indexes, node, part, connection = begun.pop()
                 found = node.end(part, connection)
                 for index, reply in zip(indexes, found[1::2] if way.is_asking else found, strict=True):
-                    replies[index] = reply
+                    replies[index] = _named(reply) if type(reply) is redis.ResponseError else reply
         finally:
             for _, _, node, _, connection in begun:
                 node.abandon(connection)
@@ -232,6 +241,13 @@ class Cluster:
         host, port, *_ = node
         # A node that doesn't know its own address leaves it out: it is the one that was asked.
         return self._remap((ensure_str(host), port)) if host and host != b"?" else (told_by[0], port)
+
+
+def _named(error: redis.ResponseError) -> redis.ResponseError:
+    """The same error as newer releases of redis-py name it; older ones do so for their own cluster client only."""
+    code, _, rest = str(error).partition(" ")
+    kind = _NAMES.get(code)
+    return error if kind is None else kind(rest)
 
 
 def _key(command: Command) -> bytes:

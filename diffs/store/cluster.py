@@ -73,7 +73,8 @@ class Cluster:
         self._known: frozenset[Address] = frozenset()
         self._owners: list[Address | None] = []
         """By slot; empty where nobody was asked yet, or what was told turned out to be wrong."""
-        self._turns = itertools.count()
+        # Processes that begin together are not to choose alike.
+        self._turns = itertools.count(random.randrange(REDIS_CLUSTER_HASH_SLOTS))
         self._lock = threading.Lock()
         alive.add(self)
 

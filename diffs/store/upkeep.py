@@ -90,11 +90,14 @@ class Upkeep:
     def remove_everything(self) -> None:
         """Remove all keys under the store's prefix, for tests; cursors from before are refused as those of lost data.
 
+        No diff may be on its way.
+
         Raises:
             StoreUnavailable: the server is away.
         """
         for found in self._scan(self._keys.any_pattern(), SCAN_COUNT):
             self._store.raise_if_failed(self._store.ask([("UNLINK", key) for key in found]))
+        self._store.marks.clear()
 
     def prune(
         self, ages: Callable[[str], tuple[int, int]], model: str | None = None, *, dry_run: bool = False

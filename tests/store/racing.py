@@ -160,6 +160,11 @@ class Race:
         """How often it was refused so far."""
         return self._reader.refused
 
+    @property
+    def outages(self) -> int:
+        """How often the writer found Redis away; known in the end."""
+        return self._writer.outages
+
     def go_on(self, changes: int = 400) -> None:
         """Wait for so many changes more, and for half as many diffs."""
         written, read = self.written + changes, self.read + changes // 2

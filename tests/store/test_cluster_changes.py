@@ -13,6 +13,7 @@ from diffs.store.connection import Nodes
 from tests.servers import Cluster, RedisServer
 
 from .feeds import add, cursor_now, feed, numbers, read_all, refusal
+from .processes import wait_for
 from .racing import FEEDS, Race, race
 
 pytestmark = [pytest.mark.store, pytest.mark.slow]
@@ -51,7 +52,22 @@ def test_p4_slots_that_move_while_diffs_are_written_lose_none(
     running.end()
 
 
-def test_p4_diff_that_a_promoted_replica_lacks_is_not_passed_over(own_cluster: Cluster, store: Store) -> None:
+def test_p4_master_that_hands_over_to_its_replica_is_left_without_an_outage(
+    running: Race, own_cluster: Cluster, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    meta = store.keys.meta(FEEDS[0].name.shard)
+    (replica,) = own_cluster.replicas_of(own_cluster.master_of(meta))
+    replica.cli("CLUSTER", "FAILOVER")
+    wait_for(lambda: own_cluster.master_of(meta) is replica)
+    running.go_on()
+    running.end()
+    assert running.outages == 0
+    assert caplog.messages == []
+
+
+def test_p4_diff_that_a_promoted_replica_lacks_is_not_passed_over(
+    own_cluster: Cluster, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
     add(store, 1)
     behind = cursor_now(store)
     master = own_cluster.master_of(store.keys.meta(feed().name.shard))
@@ -63,6 +79,8 @@ def test_p4_diff_that_a_promoted_replica_lacks_is_not_passed_over(own_cluster: C
     replica.resume()
     own_cluster.wait_until_it_serves()
     add(store, 3)
+    # Who asks when another has taken the dead one's place notices nothing else.
+    assert caplog.messages == []
     assert [refusal(store, cursor) for cursor in (behind, ahead)] == ["reset", "reset"]
     add(store, 4)
     assert numbers(read_all(store))[-1:] == [4]

@@ -313,6 +313,12 @@ def test_p6_cluster_without_one_of_its_masters_is_away_until_it_is_whole(
     assert [message.partition(" (")[0] for message in caplog.messages] == ["Redis is away", "Redis is back."]
 
 
+def test_p6_cluster_counts_as_back_when_every_shard_answers(mortal: servers.Cluster) -> None:
+    first = mortal.master_of(META % "00")
+    next(node for node in mortal.masters if node is not first).kill()
+    assert not get_store().raise_floors(Floors())
+
+
 def test_p6_master_that_hangs_delays_one_trip_by_its_timeout(mortal: servers.Cluster) -> None:
     store = get_store()
     entries = [Entry(one, member(1)) for one in FEEDS]
@@ -340,6 +346,7 @@ class Node:
     slots: Sequence[Any] = ()
     answers: dict[tuple[str, int], list[Any]] = {}
     asked: list[tuple[str, int]] = []
+    abandoned: list[tuple[str, int]] = []
 
     def __init__(self, client: Any) -> None:
         self.client = client
@@ -353,12 +360,19 @@ class Node:
     def end(self, commands: Sequence[Any], begun: None) -> list[Any]:
         return self.trip(commands)
 
+    def abandon(self, begun: None) -> None:
+        self.abandoned.append(self.client)
+
     def trip(self, commands: Sequence[Any]) -> list[Any]:
         if commands[0] == ("CLUSTER", "SLOTS"):
             return [self.slots]
         self.asked.append(self.client)
         answers = self.answers.get(self.client)
-        return [answers.pop(0) if answers else b"done" for _ in commands]
+        replies = [answers.pop(0) if answers else b"done" for _ in commands]
+        for reply in replies:
+            if isinstance(reply, redis.TimeoutError):
+                raise reply
+        return replies
 
 
 @pytest.fixture
@@ -369,6 +383,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Cluster]:
         monkeypatch.setattr(Node, "slots", slots)
         monkeypatch.setattr(Node, "answers", answers or {})
         monkeypatch.setattr(Node, "asked", [])
+        monkeypatch.setattr(Node, "abandoned", [])
         monkeypatch.setattr(cluster_module, "Lines", Node)
         return Cluster([("seed", 1)], lambda host, port: (host, port), **options)  # type: ignore[arg-type, return-value]
 
@@ -404,6 +419,26 @@ def test_command_goes_where_a_node_sends_it(
     cluster = scripted([[*ALL, [b"a", 7, b"name"]]], {("a", 7): [error]})
     assert cluster.trip([COMMAND]) == [b"done"]
     assert Node.asked == [("a", 7), where]
+
+
+def test_slot_that_has_moved_is_asked_for_at_its_new_place_from_then_on(scripted: Callable[..., Cluster]) -> None:
+    moved = redis.exceptions.MovedError(f"{key_slot(b'{x}')} b:8")
+    cluster = scripted([[*ALL, [b"a", 7, b"name"]]], {("a", 7): [moved]})
+    for _ in range(2):
+        assert cluster.trip([COMMAND]) == [b"done"]
+    assert Node.asked == [("a", 7), ("b", 8), ("b", 8)]
+
+
+def test_node_that_hangs_is_asked_no_more_where_others_name_another(scripted: Callable[..., Cluster]) -> None:
+    halves = [[0, 8191, [b"a", 7, b"name"]], [8192, 16383, [b"b", 7, b"name"]]]
+    cluster = scripted(halves, {("b", 7): [redis.TimeoutError()]})
+    with pytest.raises(redis.TimeoutError):
+        cluster.trip([("ZCARD", "{b}"), ("ZCARD", "{x}")])
+    assert key_slot(b"{b}") < 8192 <= key_slot(b"{x}")
+    assert (Node.asked, Node.abandoned) == ([("b", 7)], [("a", 7)])
+    Node.slots = [[*ALL, [b"a", 7, b"name"]]]
+    assert cluster.trip([("ZCARD", "{x}")]) == [b"done"]
+    assert Node.asked == [("b", 7), ("a", 7)]
 
 
 def test_nodes_that_send_a_command_to_each_other_are_not_followed_for_ever(scripted: Callable[..., Cluster]) -> None:

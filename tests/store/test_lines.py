@@ -183,6 +183,24 @@ def test_server_that_is_gone_ends_what_was_begun(lines: Lines, redis_server: Red
         redis_server.restart()
 
 
+def test_connections_that_are_kept_are_given_up_with_one_that_hangs(redis_server: RedisServer) -> None:
+    with redis.Redis(unix_socket_path=str(redis_server.socket), socket_timeout=0.2, retry=NO_RETRY) as client:
+        lines = Lines(client)
+        trips(lines, 1)
+        begun = lines.begin([("ECHO", "one")])
+        trips(lines, 1)
+        lines.end([("ECHO", "one")], begun)
+        redis_server.pause()
+        try:
+            with pytest.raises(redis.TimeoutError):
+                trips(lines, 1)
+        finally:
+            redis_server.resume()
+        # The other would have to be waited for, too.
+        assert lines.begin([("ECHO", "two")]) is None
+        lines.close()
+
+
 def test_threads_have_connections_of_their_own_and_leave_them_to_others(
     lines: Lines, redis_server: RedisServer
 ) -> None:

@@ -54,8 +54,8 @@ class _Write:
     """One write of one table."""
 
     __slots__ = (
-        "before", "changed", "columns", "every", "instance", "is_last", "model", "raw", "told", "update_fields",
-        "updated", "using",
+        "before", "changed", "columns", "every", "instance", "is_last", "model", "parents_before", "raw", "told",
+        "update_fields", "updated", "using",
     )  # fmt: skip
 
     def __init__(
@@ -86,6 +86,7 @@ class _Write:
         """The columns that hold something else than before, with what that was, `DEFERRED` where it isn't known."""
         self.told = self.changed
         """Those that a diff tells of."""
+        self.parents_before = telling.parents_before(instance, is_last=self.is_last)
 
     def _only(self, update_fields: Collection[str] | None) -> Sequence[Column]:
         columns = local_columns(self.model) if self.raw else self.columns
@@ -137,7 +138,7 @@ def _entries(registration: Registration, write: _Write) -> list[Entry]:
     parents = _present_parents(registration, write) if registration.parents else {}
     _read_back(write, registration, pk, fresh, parents)
     feeds = {
-        parent.name: (parents[parent.name], value_of(write.before, parent.attname)) for parent in registration.parents
+        parent.name: (parents[parent.name], _parent_before(write, parent.attname)) for parent in registration.parents
     }
     subject = Subject(registration, write.using, pk, feeds, write.instance)
     return entries(subject, action, fresh, dirty)
@@ -163,9 +164,13 @@ def _present_parents(registration: Registration, write: _Write) -> dict[str, Any
     return {
         parent.name: write.instance.__dict__.get(parent.attname, DEFERRED)
         if parent.attname in written
-        else value_of(write.before, parent.attname)
+        else _parent_before(write, parent.attname)
         for parent in registration.parents
     }
+
+
+def _parent_before(write: _Write, attname: str) -> Any:
+    return write.parents_before.get(attname, value_of(write.before, attname))
 
 
 def _dirty(registration: Registration, write: _Write) -> Mapping[Column, Any]:

@@ -15,12 +15,14 @@ from django.db import models
 
 from diffs.typing import AnyModel
 
-from . import narrowing, tracking
+from . import narrowing
 from .columns import Column, local_columns
 from .context import unrecorded
 from .locking import locked, prepare
 from .tracking import value_of
 from .transaction import atomic_outside
+
+_ATTRIBUTE = "diffs_parents"
 
 
 def written(
@@ -67,19 +69,34 @@ def save_table_for(original: Callable[..., bool]) -> Callable[..., bool]:
         alias = using or self._state.db or "default"
         narrowing.note_files(self)
         attnames = _parents_in(type(self), table, alias)
+        if attnames or raw:
+            # What an earlier save left that failed.
+            self._state.__dict__.pop(_ATTRIBUTE, None)
         if not (
             attnames
-            and unrecorded() is None
             and not force_insert
+            and unrecorded() is None
             and _may_be_there(self, table, is_new=not (raw or force_update))
             and _writes(self, alias)
         ):
             return original(self, raw, cls, force_insert, force_update, using, update_fields)
         with atomic_outside(alias):
-            _learn(self, table, alias, attnames)
+            self._state.__dict__[_ATTRIBUTE] = _read_parents(self, table, alias, attnames)
             return original(self, raw, cls, force_insert, force_update, using, update_fields)
 
     return _save_table
+
+
+def parents_before(instance: models.Model, *, is_last: bool) -> Mapping[str, Any]:
+    """By attribute names the parents that the row had before the write under way, where they were read.
+
+    Args:
+        instance: the object that was saved.
+        is_last: whether none of its tables is still to be written; then they are forgotten.
+    """
+    state = instance._state.__dict__
+    found: Mapping[str, Any] = (state.pop if is_last else state.get)(_ATTRIBUTE, {})
+    return found
 
 
 @functools.cache
@@ -94,7 +111,7 @@ def _parents_in(kind: type[models.Model], table: type[models.Model], using: str)
     return tuple(column.attname for column in local_columns(table) if column.attname in named)
 
 
-def forget_parents() -> None:
+def forget_hearers() -> None:
     """Work out anew who hears of what, because registrations changed."""
     _parents_in.cache_clear()
 
@@ -118,10 +135,10 @@ def _writes(instance: models.Model, using: str) -> bool:
     )
 
 
-def _learn(instance: AnyModel, table: type[models.Model], using: str, attnames: Collection[str]) -> None:
-    """Read, under a lock, which parents the row has: the object may be out of date."""
+def _read_parents(
+    instance: AnyModel, table: type[models.Model], using: str, attnames: Collection[str]
+) -> Mapping[str, Any]:
+    """Which parents the row has, read under a lock: the object may be out of date."""
     prepare(using, table)
     rows: Any = models.QuerySet(table, using=using).filter(pk=instance._get_pk_val(table._meta)).order_by()
-    row = locked(rows).values(*attnames).first()
-    if row is not None:
-        tracking.learn(instance, row, using)
+    return locked(rows).values(*attnames).first() or {}

@@ -172,7 +172,7 @@ def remember(
         handover: the change whose rollback takes these values away; ``None`` where nothing can be rolled back.
         before: what `known` gave, where it has been asked already.
     """
-    held = instance.__dict__
+    state, held = instance._state.__dict__, instance.__dict__
     values = dict(known(instance, using) if before is None else before)
     for column in columns:
         value = held.get(column.attname, DEFERRED)
@@ -188,22 +188,6 @@ def remember(
             values[column.attname] = column.copy(value)
         else:
             values[column.attname] = column.normal(value)
-    _keep(instance, values, using, handover)
-
-
-def learn(instance: models.Model, values: Mapping[str, Any], using: str) -> None:
-    """Take what was read for what the row holds, whatever the instance holds.
-
-    Args:
-        instance: the object.
-        values: by attribute names.
-        using: the database alias.
-    """
-    _keep(instance, {**known(instance, using), **values}, using, newest_waiting(using))
-
-
-def _keep(instance: models.Model, values: dict[str, Any], using: str, handover: Handover | None) -> None:
-    state = instance._state.__dict__
     earlier = state.get(_ATTRIBUTE) if handover is not None else None
     if isinstance(earlier, Row) and handover is not None and handover.goes_with(earlier.handover):
         earlier = earlier.before

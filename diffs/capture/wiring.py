@@ -80,7 +80,7 @@ def _forget() -> None:
     """Work out anew what depends on all registrations."""
     links.forget_links()
     narrowing.forget_narrowed()
-    telling.forget_parents()
+    telling.forget_hearers()
 
 
 def connect_proxy(model: type[models.Model]) -> None:

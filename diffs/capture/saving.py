@@ -86,7 +86,8 @@ class _Write:
         """The columns that hold something else than before, with what that was, `DEFERRED` where it isn't known."""
         self.told = self.changed
         """Those that a diff tells of."""
-        self.parents_before = telling.parents_before(instance, is_last=self.is_last)
+        self.parents_before: Mapping[str, Any] = {}
+        """By attribute names the parents that the row had, where the object wasn't relied on for them."""
 
     def _only(self, update_fields: Collection[str] | None) -> Sequence[Column]:
         columns = local_columns(self.model) if self.raw else self.columns
@@ -102,6 +103,7 @@ def _saved(write: _Write) -> None:
     made: list[Entry] = []
     if registration is not None and not is_unrecorded(registration, write.using):
         if registration.tells_all_written and write.updated:
+            write.parents_before = telling.parents_before(write.instance, is_last=write.is_last)
             write.told = telling.written(write.instance, write.columns, write.before, write.changed)
         made = _entries(registration, write)
     if not made and (not write.is_last or (write.updated and not write.changed)):

@@ -67,8 +67,10 @@ def save_table_for(original: Callable[..., bool]) -> Callable[..., bool]:
     ) -> bool:
         table = cls or type(self)
         alias = using or self._state.db or "default"
+        attnames = _hearers_in(type(self), table, alias)
+        if attnames is None:
+            return original(self, raw, cls, force_insert, force_update, using, update_fields)
         narrowing.note_files(self)
-        attnames = _parents_in(type(self), table, alias)
         if attnames or raw:
             # What an earlier save left that failed.
             self._state.__dict__.pop(_ATTRIBUTE, None)
@@ -100,20 +102,18 @@ def parents_before(instance: models.Model, *, is_last: bool) -> Mapping[str, Any
 
 
 @functools.cache
-def _parents_in(kind: type[models.Model], table: type[models.Model], using: str) -> tuple[str, ...]:
-    """The columns of a table that name parents who hear of all that is written."""
-    named = {
-        parent.attname
-        for registration in narrowing.concerning(kind, table, using)
-        if registration.tells_all_written
-        for parent in registration.parents
-    }
+def _hearers_in(kind: type[models.Model], table: type[models.Model], using: str) -> tuple[str, ...] | None:
+    """The columns of a table that name parents who hear of all that is written; ``None`` where that isn't told."""
+    telling = [each for each in narrowing.concerning(kind, table, using) if each.tells_all_written]
+    if not telling:
+        return None
+    named = {parent.attname for registration in telling for parent in registration.parents}
     return tuple(column.attname for column in local_columns(table) if column.attname in named)
 
 
 def forget_hearers() -> None:
     """Work out anew who hears of what, because registrations changed."""
-    _parents_in.cache_clear()
+    _hearers_in.cache_clear()
 
 
 def _may_be_there(instance: AnyModel, table: AnyModel, *, is_new: bool) -> bool:

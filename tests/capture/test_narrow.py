@@ -272,6 +272,33 @@ def test_a_new_object_over_a_row_that_is_there_is_written_whole(crate: Crate) ->
     assert set(crate.diffs[-1].data) == {"shelf", "label", "count", "price", "notes", "photo"}
 
 
+def test_an_object_that_is_declared_new_is_written_whole(crate: Crate) -> None:
+    stale = loaded(crate)
+    Crate.objects.update(label="newer")
+    stale._state.adding = True
+    stale.save()
+    assert row(crate, "label") == ("a",)
+    assert set(crate.diffs[-1].data) == {"shelf", "label", "count", "price", "notes", "photo"}
+
+
+def test_what_a_receiver_writes_of_another_object_is_that_object_s_own_affair(crate: Crate) -> None:
+    other = loaded(Crate.objects.create(label="b"))
+    Crate.objects.update(label="newer")
+
+    def receive(instance: Crate, **options: Any) -> None:
+        if instance.pk == crate.pk:
+            other.save_base(raw=True)
+
+    crate.count = 2
+    pre_save.connect(receive, sender=Crate)
+    try:
+        crate.save()
+    finally:
+        pre_save.disconnect(receive, sender=Crate)
+    assert (row(crate, "label"), row(other, "label")) == (("newer",), ("b",))
+    assert (crate.diffs[-1].data, other.diffs[-1].data["label"]) == ({"count": 2}, "b")
+
+
 def test_an_object_that_is_saved_to_another_database_is_written_whole() -> None:
     with registered(Archive, narrow=True, databases=["default", "other"]):
         archive = Archive.objects.create(title="a")

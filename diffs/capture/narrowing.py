@@ -80,7 +80,6 @@ def is_narrowed(instance: models.Model, table: type[models.Model], using: str) -
         and saving.is_full
         and not instance._state.adding
         and _is_asked_for(type(instance), table, using)
-        and bool(tracking.known(instance, using))
     )
 
 

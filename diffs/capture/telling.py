@@ -40,16 +40,14 @@ def written(
     return {
         column: changed[column] if column in changed else value_of(before, column.attname)
         for column in columns
-        if column in changed or _is_written(instance, column, narrowed.get(column.field.model))
+        if column in changed or _is_written(column, narrowed.get(column.field.model))
     }
 
 
-def _is_written(instance: models.Model, column: Column, narrowed: Collection[Column] | None) -> bool:
+def _is_written(column: Column, narrowed: Collection[Column] | None) -> bool:
     if narrowed is not None:
         return column in narrowed
-    field = column.field
-    is_key = field in field.model._meta.pk_fields
-    return not is_key and not column.is_generated and column.attname in instance.__dict__
+    return not column.is_generated and column.field not in column.field.model._meta.pk_fields
 
 
 def save_table_for(original: Callable[..., bool]) -> Callable[..., bool]:

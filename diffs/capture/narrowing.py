@@ -121,8 +121,8 @@ def patch_saves() -> Callable[[], None]:
     Returns:
         What takes the patches back.
     """
-    save: Any = models.Model.save
-    do_update: Any = models.Model._do_update  # type: ignore[attr-defined]
+    base: Any = models.Model
+    save, do_update = base.save, base._do_update
 
     @functools.wraps(save)
     def save_noted(self: models.Model, *args: Any, **options: Any) -> None:
@@ -153,12 +153,10 @@ def patch_saves() -> Callable[[], None]:
             values = [each for each in values if column_of(each[0]) in chosen]
         return do_update(self, base_qs, using, pk_val, values, update_fields, forced_update, *returning)
 
-    models.Model.save = save_noted  # type: ignore[method-assign]
-    models.Model._do_update = do_update_narrowed  # type: ignore[attr-defined]
+    base.save, base._do_update = save_noted, do_update_narrowed
 
     def undo() -> None:
-        models.Model.save = save  # type: ignore[method-assign]
-        models.Model._do_update = do_update  # type: ignore[attr-defined]
+        base.save, base._do_update = save, do_update
 
     return undo
 

@@ -47,7 +47,7 @@ def written(
 def _is_written(column: Column, narrowed: Collection[Column] | None) -> bool:
     if narrowed is not None:
         return column in narrowed
-    return not column.is_generated and column.field not in column.field.model._meta.pk_fields
+    return column.field not in column.field.model._meta.pk_fields
 
 
 def save_table_for(original: Callable[..., bool]) -> Callable[..., bool]:

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from diffs.capture import saving, sending
-from diffs.store import Outcome
-from diffs.store import store
+from diffs.store import Outcome, store
 
 from . import floor
 

@@ -1,14 +1,15 @@
 """P1 and P4 in any history: no reader skips a diff, or misses that one was lost, without having been refused before.
 
 The real scripts are driven through appends, changes that could not be recorded, polls, clocks that step back, flushes,
-failovers to an older copy, pruning, changed windows and expiry; polls also go through a process that remembers what it
-has read. Time is the test's, so what would expire is deleted.
+failovers to an older copy, evictions, pruning, changed windows and expiry; polls also go through a process that remembers
+what it has read. Time is the test's, so what would expire is deleted; the rest the server does itself.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Iterator
 
 import hypothesis
 import pytest
@@ -29,9 +30,10 @@ from diffs.errors import CursorExpired
 from diffs.http.documents import AS_JSON
 from diffs.http.recent import Found, Recent
 from diffs.store import Entry, FeedRef, Floors, Page, Read, Store, Stored, Upkeep
-from tests.servers import RedisServer
+from tests.servers import RedisServer, best_kind
 
 from .feeds import SECOND, Clock, feed
+from .processes import wait_for
 
 # Few lengths of time, so that histories come across the very edges.
 WINDOWS = (600 * SECOND, 1200 * SECOND)
@@ -74,10 +76,11 @@ class Copy:
 class Histories(RuleBasedStateMachine):
     """One feed, its neighbours in the shard, and its readers."""
 
-    def __init__(self, client: redis.Redis) -> None:
+    def __init__(self, server: RedisServer) -> None:
         super().__init__()
+        self.server = server
+        self.client = client = server.client
         client.flushdb()
-        self.client = client
         self.clock = Clock()
         self.newest_time = self.clock.time
         self.store = Store(client, "diffs", now=self.clock)
@@ -88,7 +91,6 @@ class Histories(RuleBasedStateMachine):
         self.changes = 0
         self.expires: dict[str, int] = {}
         self.replica = Copy({}, {})
-        self.epochs = 0
         self.readers: list[Reader] = []
 
     @property
@@ -184,7 +186,10 @@ class Histories(RuleBasedStateMachine):
 
     @rule(
         what=st.sampled_from(
-            ["clear", "flush", "lose_the_epoch", "copy", "fail_over_to_a_copy", "append_to_a_neighbour"]
+            [
+                *("clear", "flush", "lose_the_epoch", "copy", "fail_over_to_a_copy", "append_to_a_neighbour"),
+                *("evict_a_feed", "evict_a_floor", "evict_something_else"),
+            ]
         )
     )
     def disturb(self, what: str) -> None:
@@ -214,12 +219,33 @@ class Histories(RuleBasedStateMachine):
         self.client.flushdb()
         for key, value in self.replica.values.items():
             self.client.restore(key, 0, value)
-        # Whoever notices it gives the shard a new name and refuses what was before.
-        self.epochs += 1
-        self.client.hset(self.meta, "epoch", f"copy{self.epochs:04}")
-        self.store.raise_floors(Floors(everything=True))
+        # A server that takes over names itself anew.
+        self.server.lag_behind()
+        self.server.take_over()
         self.expires = dict(self.replica.expires)
         self.let_pass(0)
+
+    def evict_a_feed(self) -> None:
+        self.evict(self.store.keys.feed(self.feed.name))
+
+    def evict_a_floor(self) -> None:
+        self.evict(self.store.keys.floor(self.feed.name))
+
+    def evict_something_else(self) -> None:
+        self.client.set("another", 1)
+        self.evict("another")
+
+    def evict(self, key: str) -> None:
+        """Make the server evict that key, if it is there: the only one that it may choose."""
+        for other in self.client.scan_iter():
+            self.client.persist(other)
+        before = self.client.info("stats")["evicted_keys"]
+        if self.client.expire(key, 10_000):
+            self.client.config_set("maxmemory-policy", "volatile-random")
+            self.client.config_set("maxmemory", 1)
+            wait_for(lambda: self.client.info("stats")["evicted_keys"] == before + 1)
+            self.client.config_set("maxmemory", 0)
+            self.expires.pop(key, None)
 
     @invariant()
     def nothing_is_above_the_clock(self) -> None:
@@ -235,23 +261,25 @@ class Histories(RuleBasedStateMachine):
         self.store.close()
 
 
-@pytest.fixture
-def client(redis_server: RedisServer) -> redis.Redis:
-    return redis_server.client
+@pytest.fixture(scope="module")
+def history_server() -> Iterator[RedisServer]:
+    """A server to which worse is done than being emptied."""
+    with RedisServer(best_kind()) as server:
+        yield server
 
 
-def test_p4_no_history_makes_a_reader_skip_a_diff_or_miss_that_one_was_lost(client: redis.Redis) -> None:
-    run(client, max_examples=300, steps=30)
+def test_p4_no_history_makes_a_reader_skip_a_diff_or_miss_that_one_was_lost(history_server: RedisServer) -> None:
+    run(history_server, max_examples=300, steps=30)
 
 
 @pytest.mark.slow
-def test_p4_no_long_history_does_so_either(client: redis.Redis) -> None:
-    run(client, max_examples=int(os.environ.get("DIFFS_TEST_HISTORIES", "400")), steps=40)
+def test_p4_no_long_history_does_so_either(history_server: RedisServer) -> None:
+    run(history_server, max_examples=int(os.environ.get("DIFFS_TEST_HISTORIES", "400")), steps=40)
 
 
-def run(client: redis.Redis, max_examples: int, steps: int) -> None:
+def run(server: RedisServer, max_examples: int, steps: int) -> None:
     run_state_machine_as_test(
-        lambda: Histories(client),
+        lambda: Histories(server),
         settings=hypothesis.settings(
             max_examples=max_examples,
             stateful_step_count=steps,

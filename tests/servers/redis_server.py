@@ -131,6 +131,29 @@ class RedisServer:
         """Be a master from now on."""
         self.cli("REPLICAOF", "NO", "ONE")
 
+    def evict(self, key: str) -> bool:
+        """Run out of memory just once, with one key that may be evicted; other keys expire no more.
+
+        Returns:
+            Whether the key was there.
+        """
+        for other in self.client.scan_iter(count=1000):
+            self.client.persist(other)
+        before = self.client.info("stats")["evicted_keys"]
+        if not self.client.expire(key, 10_000):
+            return False
+        limits = self.client.config_get("maxmemory*")
+        self.client.config_set("maxmemory-policy", "volatile-random")
+        self.client.config_set("maxmemory", 1)
+        deadline = time.monotonic() + START_SECONDS
+        while self.client.info("stats")["evicted_keys"] == before:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{self._binary} does not evict {key}.")
+            time.sleep(0.001)
+        for name in ("maxmemory", "maxmemory-policy"):
+            self.client.config_set(name, limits[name])
+        return True
+
     def stop(self) -> None:
         """End it, whatever it does, and remove its folder."""
         self.kill()

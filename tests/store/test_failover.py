@@ -232,7 +232,7 @@ def test_p4_first_replica_of_a_server_refuses_what_was_before_and_later_ones_do_
         assert numbers(store.read_one(Read(feed(), 9, cursor))) == [1]
 
 
-def test_p4_epoch_of_which_is_not_known_whose_it_was_is_refused(store_server: RedisServer, on: Callable[..., Store]) -> None:
+def test_p4_epoch_of_an_unknown_server_is_refused(store_server: RedisServer, on: Callable[..., Store]) -> None:
     store = on(store_server)
     cursor = cursor_now(store)
     for field in ("replid", "evicted"):

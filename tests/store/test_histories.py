@@ -1,8 +1,8 @@
 """P1 and P4 in any history: no reader skips a diff, or misses that one was lost, without having been refused before.
 
 The real scripts are driven through appends, changes that could not be recorded, polls, clocks that step back, flushes,
-failovers to an older copy, evictions, pruning, changed windows and expiry; polls also go through a process that remembers
-what it has read. Time is the test's, so what would expire is deleted; the rest the server does itself.
+failovers to an older copy, evictions, pruning, changed windows and expiry; polls also go through a process that
+remembers what it has read. Time is the test's, so what would expire is deleted; the rest the server does itself.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from collections.abc import Iterator
 
 import hypothesis
 import pytest
-import redis
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,

@@ -22,7 +22,7 @@ FEEDS = 100
 CALLS = 200
 REQUESTS = 40
 # What each contender leaves out, and what it compares more than the one before.
-CONTENDERS = (
+CONTENDERS: tuple[tuple[list[str], str], ...] = (
     (["replication id", "evicted keys"], ""),
     (["evicted keys"], "the replication id"),
     ([], "the number of evicted keys"),

@@ -12,6 +12,7 @@ import pytest
 
 from diffs.codec import Encoder
 from diffs.http.live import hub
+from diffs.keys import Keyspace
 from diffs.store import Entry, Store, close_store, news, outage
 from diffs.store.connection import connect
 from tests.endpoint.feeds import Feed
@@ -108,6 +109,21 @@ async def test_p4_server_that_comes_back_with_its_data_resets_those_who_stayed(
             await one.count(had + 1)
             assert [diff["data"]["number"] for diff in one.diffs[had:]] == [number]
             assert len(one.resets) == 1
+
+
+async def test_p4_evicted_key_resets_those_who_stayed_although_nobody_tells_of_it(
+    server: RedisServer, notices: Feed
+) -> None:
+    await in_thread(put, notices, 1)
+    async with Stream(NOTICE) as client:
+        await client.live()
+        assert await in_thread(server.evict, Keyspace("diffs").feed(notices.ref.name))
+        await client.until(lambda: client.resets)
+        await in_thread(put, notices, 2)
+        await client.count(2)
+
+        assert [diff["data"]["number"] for diff in client.diffs] == [1, 2]
+        assert len(client.resets) == 1
 
 
 @pytest.fixture

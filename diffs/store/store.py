@@ -216,17 +216,21 @@ class Store:
 
     def _append_call(self, shard: str, batch: _Batch) -> Call:
         arguments: list[Argument] = []
-        for (name, window), members in batch:
-            arguments += (name.model, window, len(members), *members)
-        return self.call("append", shard, [self.keys.feed_in(shard, feed.name) for feed, _ in batch], arguments)
+        keys, floors = [], []
+        for (name, window, bound), members in batch:
+            keys.append(self.keys.feed_in(shard, name))
+            if bound is not None:
+                floors.append(self.keys.floor_in(shard, name))
+            arguments += (name.model, window, "" if bound is None else bound, len(members), *members)
+        return self.call("append", shard, [*keys, *floors], arguments)
 
     def _floor_call(self, shard: str, feeds: Sequence[FeedRef], fields: Iterable[str], *, clear: bool = False) -> Call:
-        keys = itertools.chain.from_iterable((self.keys.feed(name), self.keys.floor(name)) for name, _ in feeds)
-        windows = [argument for name, window in feeds for argument in (name.model, window)]
+        keys = itertools.chain.from_iterable((self.keys.feed(name), self.keys.floor(name)) for name, *_ in feeds)
+        windows = [argument for name, window, _ in feeds for argument in (name.model, window)]
         return self.call("floor", shard, keys, ["1" if clear else "", *windows, *fields])
 
     def _read_call(self, request: Read, may_write: str, mode: str) -> Call:
-        name, window = request.feed
+        name, window, _ = request.feed
         epoch, timestamp = request.cursor or ("", "")
         new_epoch = new_nonce().hex() if may_write else ""
         arguments: tuple[Argument, ...] = (

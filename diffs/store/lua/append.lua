@@ -1,33 +1,46 @@
 -- Appends diffs to feeds of one shard, all of a call at once.
 --
--- KEYS[2...]  the feeds' sorted sets
--- ARGV[3...]  for each feed: model, window in microseconds, number of members, members
+-- KEYS[2...]  the feeds' sorted sets, then in their order the floors of those that are bounded
+-- ARGV[3...]  for each feed: model, window in microseconds, the most members that it keeps ('' for no bound), number of
+--             members, members
 -- RETURNS     epoch, clock, then the numbers (from 1) of the feeds whose key is no sorted set
 --
 -- Each member gets a timestamp of its own. A member that is there already keeps the one it has, so that a repeated
--- call adds nothing. An append trims its feed, and a feed that nothing is appended to expires as a whole.
+-- call adds nothing. An append trims its feed, and a feed that nothing is appended to expires as a whole. What an append
+-- removes of a feed for its bound raises the feed's floor to the last that went, so that only who stands below is
+-- refused.
 
+-- What one call removes of a feed at the most, unless it adds half as many.
 local TRIM = 1000
 local CHUNK = 1000
 
-local windows, total = {}, 0
+local windows, total, feeds = {}, 0, 0
 local position = 3
-for _ = 2, #KEYS do
-  local count = tonumber(ARGV[position + 2])
+while position <= #ARGV do
+  local count = tonumber(ARGV[position + 3])
   windows[ARGV[position]] = tonumber(ARGV[position + 1])
   total = total + count
-  position = position + 3 + count
+  feeds = feeds + 1
+  position = position + 4 + count
 end
 
 prepare(windows)
 local timestamp = tick(total)
 local reply = {epoch, clock}
 position = 3
-for feed = 2, #KEYS do
+local floors = feeds + 1
+for feed = 2, feeds + 1 do
   local key = KEYS[feed]
   local window = tonumber(ARGV[position + 1])
-  local last = position + 2 + tonumber(ARGV[position + 2])
-  position = position + 3
+  local bound = tonumber(ARGV[position + 2])
+  local count = tonumber(ARGV[position + 3])
+  local last = position + 3 + count
+  position = position + 4
+  local most = math.max(TRIM, 2 * count)
+  floors = floors + (bound and 1 or 0)
+  -- What would go at once isn't added: a repeated call would add it again, behind what came after it.
+  local skipped = bound and math.max(count - bound, 0) or 0
+  timestamp, position = timestamp + skipped, position + skipped
   local failed = false
   while position <= last do
     local added
@@ -57,7 +70,22 @@ for feed = 2, #KEYS do
   else
     local stale = redis.call('ZCOUNT', key, '-inf', clock - window - 1)
     if stale > 0 then
-      redis.call('ZREMRANGEBYRANK', key, 0, math.min(stale, TRIM) - 1)
+      redis.call('ZREMRANGEBYRANK', key, 0, math.min(stale, most) - 1)
+    end
+    local excess = bound and redis.call('ZCARD', key) - bound or 0
+    local dropped
+    if excess > 0 then
+      excess = math.min(excess, most)
+      dropped = tonumber(redis.call('ZRANGE', key, excess - 1, excess - 1, 'WITHSCORES')[2])
+      redis.call('ZREMRANGEBYRANK', key, 0, excess - 1)
+    end
+    if skipped > 0 then
+      -- In a repeated call, what is there already stands where it stood.
+      dropped = (tonumber(redis.call('ZRANGE', key, -bound, -bound, 'WITHSCORES')[2]) or timestamp) - 1
+    end
+    -- The floor may be higher already, and must not sink.
+    if dropped and (tonumber(redis.call('GET', KEYS[floors])) or 0) < dropped then
+      redis.call('SET', KEYS[floors], dropped, 'PX', math.ceil(window / 500))
     end
     redis.call('PEXPIRE', key, math.ceil(window / 500))
     redis.pcall('PUBLISH', key, timestamp - 1)

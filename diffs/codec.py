@@ -7,7 +7,8 @@ A member is a head of twelve bytes and a body::
     bytes 8-11   nonce: with the version the diff's id
     body         msgpack objects, one behind the other:
                  model and pk, only where the row isn't the one that the feed is named after;
-                 the actor, only where there is one; the data (a deletion without any has none)
+                 the actor, only where there is one; the data (a deletion without any has none);
+                 the names of fields that have changed but are not in the data, only where there are some
 
 The head can be read without msgpack, also by a Lua script. Dates, date-times and UUIDs are stored in binary form
 (msgpack extension types 1 to 4) and read as the text that Django's JSON serializer gives them, save that
@@ -23,7 +24,7 @@ import math
 import os
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import msgpack
@@ -68,6 +69,8 @@ class Change(NamedTuple):
     """Whose change it is; ``None``: the object that the feed is named after."""
     actor: str | None
     data: Mapping[str, Any]
+    omitted: tuple[str, ...] = ()
+    """Fields that have changed, whose values were too large for `data`."""
 
 
 class _Nonces:
@@ -106,6 +109,7 @@ class Encoder:
         data: field names to values: ``None``, bool, int within ±2**53, float, str, list, dict with text keys,
             datetime, date, UUID.
         actor: who did it, or ``None``.
+        omitted: fields that have changed as well, none of which is in `data`.
 
     Raises:
         SerializationError: `data` holds something else.
@@ -114,11 +118,19 @@ class Encoder:
     __slots__ = ("_bits", "_identity", "_rest")
 
     def __init__(
-        self, action: Action, version: int, nonce: bytes, data: Mapping[str, Any], actor: str | None = None
+        self,
+        action: Action,
+        version: int,
+        nonce: bytes,
+        data: Mapping[str, Any],
+        actor: str | None = None,
+        omitted: Collection[str] = (),
     ) -> None:
         self._bits = _BITS[action]
         self._identity = version.to_bytes(7, "big") + nonce
-        self._rest = _pack(data) if data or action != DELETE else b""
+        self._rest = _pack(data) if data or omitted or action != DELETE else b""
+        if omitted:
+            self._rest += _pack(list(omitted))
         if actor is not None:
             self._bits |= _ACTOR
             self._rest = _pack(actor) + self._rest
@@ -153,7 +165,13 @@ def decode(member: bytes) -> Change:
         data = objects.pop() if objects or _ACTIONS[bits & _ACTION_BITS] != DELETE else {}
     except IndexError:
         raise MemberError("A stored diff is cut short.") from None
-    if objects or not isinstance(data, dict) or (row is not None and not isinstance(row.model, str)):
+    omitted = objects.pop() if objects else None
+    if (
+        objects
+        or not isinstance(data, dict)
+        or (row is not None and not isinstance(row.model, str))
+        or (omitted is not None and not _are_omitted(omitted, data))
+    ):
         raise MemberError("A stored diff is damaged.")
     return Change(
         id=member[1:HEAD_LENGTH].hex(),
@@ -162,7 +180,23 @@ def decode(member: bytes) -> Change:
         row=row,
         actor=actor,
         data=data,
+        omitted=() if omitted is None else tuple(omitted),
     )
+
+
+def _are_omitted(names: Any, data: Mapping[str, Any]) -> bool:
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        return False
+    return len(set(names)) == len(names) and data.keys().isdisjoint(names)
+
+
+def packed_size(value: Any) -> int:
+    """How many bytes a value takes in a member.
+
+    Raises:
+        SerializationError: a diff can't hold it.
+    """
+    return len(_pack(value))
 
 
 def timestamp_text(value: dt.datetime) -> str:

@@ -1,0 +1,71 @@
+"""The bytes of a change, no more of them than a diff may have."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple
+
+from diffs.codec import Encoder, Row, new_nonce, packed_size
+from diffs.conf import settings
+from diffs.diff import Action
+
+from .context import current_actor
+from .versions import next_version
+
+_HEADERS = 8
+"""Bytes by which the lengths of data and omitted names may grow, when fields go from the one to the other."""
+
+
+class TooLarge(Exception):
+    """There is no room, even without any value."""
+
+
+class Members(NamedTuple):
+    """A change as it is stored."""
+
+    own: bytes
+    """In the feed that is named after the object."""
+    foreign: bytes
+    """In all others; empty where there are none."""
+
+
+def members_of(
+    action: Action, data: Mapping[str, Any], omitted: Collection[str] = (), row: Row | None = None
+) -> Members:
+    """Make the members of a change; the largest values are left out until the rest fits, and their fields named.
+
+    Args:
+        action: what happened.
+        data: the changed fields' values, as `Encoder` takes them.
+        omitted: fields that have changed as well.
+        row: the changed object, where the change goes to other feeds than the object's own.
+
+    Raises:
+        SerializationError: see `Encoder`.
+        TooLarge: the names alone, with the actor and the primary key, are too much.
+    """
+    version, nonce, actor, limit = next_version(), new_nonce(), current_actor(), settings.max_diff_bytes
+    members = _made(Encoder(action, version, nonce, data, actor, omitted), row)
+    while (size := len(members.foreign or members.own)) > limit:
+        if not data:
+            raise TooLarge
+        large = _largest(data, size + _HEADERS - limit)
+        omitted = [*omitted, *(name for name in data if name in large)]
+        data = {name: value for name, value in data.items() if name not in large}
+        members = _made(Encoder(action, version, nonce, data, actor, omitted), row)
+    return members
+
+
+def _made(encoder: Encoder, row: Row | None) -> Members:
+    return Members(encoder.own(), b"" if row is None else encoder.foreign(row))
+
+
+def _largest(data: Mapping[str, Any], wanted: int) -> set[str]:
+    """The fewest fields whose values take so many bytes; all of them where that isn't enough."""
+    chosen: set[str] = set()
+    for size, name in sorted(((packed_size(value), name) for name, value in data.items()), reverse=True):
+        if wanted <= 0:
+            break
+        chosen.add(name)
+        wanted -= size
+    return chosen

@@ -12,9 +12,6 @@ from diffs.diff import Action
 from .context import current_actor
 from .versions import next_version
 
-_HEADERS = 8
-"""Bytes by which the lengths of data and omitted names may grow, when fields go from the one to the other."""
-
 
 class TooLarge(Exception):
     """There is no room, even without any value."""
@@ -46,10 +43,11 @@ def members_of(
     """
     version, nonce, actor, limit = next_version(), new_nonce(), current_actor(), settings.max_diff_bytes
     members = _made(Encoder(action, version, nonce, data, actor, omitted), row)
+    # Once, unless the names' list gets a longer head than the data's becomes shorter.
     while (size := len(members.foreign or members.own)) > limit:
         if not data:
             raise TooLarge
-        large = _largest(data, size + _HEADERS - limit)
+        large = _largest(data, size - limit)
         omitted = [*omitted, *(name for name in data if name in large)]
         data = {name: value for name, value in data.items() if name not in large}
         members = _made(Encoder(action, version, nonce, data, actor, omitted), row)

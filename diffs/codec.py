@@ -7,8 +7,9 @@ A member is a head of twelve bytes and a body::
     bytes 8-11   nonce: with the version the diff's id
     body         msgpack objects, one behind the other:
                  model and pk, only where the row isn't the one that the feed is named after;
-                 the actor, only where there is one; the data (a deletion without any has none);
-                 the names of fields that have changed but are not in the data, only where there are some
+                 the actor, only where there is one;
+                 a list of the fields that have changed but are not in the data, only where there are some;
+                 the data (a deletion without any has none)
 
 The head can be read without msgpack, also by a Lua script. Dates, date-times and UUIDs are stored in binary form
 (msgpack extension types 1 to 4) and read as the text that Django's JSON serializer gives them, save that
@@ -24,7 +25,7 @@ import math
 import os
 import threading
 import uuid
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgpack
@@ -130,7 +131,7 @@ class Encoder:
         self._identity = version.to_bytes(7, "big") + nonce
         self._rest = _pack(data) if data or omitted or action != DELETE else b""
         if omitted:
-            self._rest += _pack(list(omitted))
+            self._rest = _pack(list(omitted)) + self._rest
         if actor is not None:
             self._bits |= _ACTOR
             self._rest = _pack(actor) + self._rest
@@ -162,14 +163,15 @@ def decode(member: bytes) -> Change:
     try:
         row = Row(objects.pop(), objects.pop()) if bits & _FOREIGN else None
         actor = objects.pop() if bits & _ACTOR else None
-        data = objects.pop() if objects or _ACTIONS[bits & _ACTION_BITS] != DELETE else {}
+        omitted = objects.pop() if objects and isinstance(objects[-1], list) else None
+        data = objects.pop() if objects or omitted is not None or _ACTIONS[bits & _ACTION_BITS] != DELETE else {}
     except IndexError:
         raise MemberError("A stored diff is cut short.") from None
-    omitted = objects.pop() if objects else None
     if (
         objects
         or not isinstance(data, dict)
         or (row is not None and not isinstance(row.model, str))
+        or (actor is not None and not isinstance(actor, str))
         or (omitted is not None and not _are_omitted(omitted, data))
     ):
         raise MemberError("A stored diff is damaged.")
@@ -184,10 +186,9 @@ def decode(member: bytes) -> Change:
     )
 
 
-def _are_omitted(names: Any, data: Mapping[str, Any]) -> bool:
-    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
-        return False
-    return len(set(names)) == len(names) and data.keys().isdisjoint(names)
+def _are_omitted(names: Sequence[Any], data: Mapping[str, Any]) -> bool:
+    are_names = bool(names) and all(isinstance(name, str) for name in names)
+    return are_names and len(set(names)) == len(names) and data.keys().isdisjoint(names)
 
 
 def packed_size(value: Any) -> int:

@@ -12,9 +12,9 @@ from .diff import CREATE, DELETE, Diff
 def collapse(diffs: Iterable[Diff]) -> list[Diff]:
     """Fold diffs into one per object.
 
-    Fields take their last value; one whose last value was too large for a diff is named in ``omitted``. What was created
-    and deleted again is left out; what was deleted and created again counts as created, because its data is whole. Each
-    result stands where the object's last diff stood.
+    Fields take their last value; one whose last value was too large for a diff is named in ``omitted``. What was
+    created and deleted again is left out; what was deleted and created again counts as created, because its data is
+    whole. Each result stands where the object's last diff stood.
 
     Args:
         diffs: in the order of their feed.

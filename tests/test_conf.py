@@ -80,7 +80,15 @@ WRONG = [
     *[("prefix", value) for value in ("", "a{b", "a}b", b"diffs", None, 7)],
     *[
         (name, value)
-        for name in ("max_diff_bytes", "max_m2m", "max_bulk_diffs", "page_size", "max_page_size", "max_feeds", "max_listeners")
+        for name in (
+            "max_diff_bytes",
+            "max_m2m",
+            "max_bulk_diffs",
+            "page_size",
+            "max_page_size",
+            "max_feeds",
+            "max_listeners",
+        )
         for value in (0, -1, True, 1.5, "10", None)
     ],
     *[("max_elements", value) for value in (0, -1, True, 1.5, "10", MINUTE)],

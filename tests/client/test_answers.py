@@ -286,7 +286,9 @@ def test_certificate_that_is_not_trusted_is_an_error_at_once(take: Take, tls_ser
 
 def test_json_will_do() -> None:
     with Faulty() as server, Client(server.url) as client:
-        body = json.dumps({**PAGE, "diffs": [{**DIFF, "version": str(2**53), "actor": "ada", "omitted": ["text"]}]}).encode()
+        body = json.dumps(
+            {**PAGE, "diffs": [{**DIFF, "version": str(2**53), "actor": "ada", "omitted": ["text"]}]}
+        ).encode()
         server.faults.append(reply("200 OK", body, Content_Type="application/json; charset=utf-8"))
         (diff,) = client.pull("polls.question:1").events
     assert isinstance(diff, Diff)

@@ -26,8 +26,6 @@ class Diff:
     """``"create"``, ``"update"`` or ``"delete"``."""
     data: Mapping[str, Any]
     """The changed fields' new values, in the form of Django's serializers; empty for a deletion."""
-    omitted: tuple[str, ...] = ()
-    """Fields that have changed as well, whose values are too large for a diff: read the object to have them."""
     position: int
     """Microseconds since the Unix epoch, given by Redis; strictly increasing in a feed."""
     cursor: str
@@ -40,6 +38,8 @@ class Diff:
     """Orders the diffs of one row by commit."""
     actor: str | None = None
     """Who did it, where that was recorded and may be shown."""
+    omitted: tuple[str, ...] = ()
+    """Fields that have changed as well, whose values are too large for a diff: read the object to have them."""
 
     @property
     def created(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from diffs.codec import Encoder, Row, new_nonce, packed_size
 from diffs.conf import settings
@@ -17,18 +17,9 @@ class TooLarge(Exception):
     """There is no room, even without any value."""
 
 
-class Members(NamedTuple):
-    """A change as it is stored."""
-
-    own: bytes
-    """In the feed that is named after the object."""
-    foreign: bytes
-    """In all others; empty where there are none."""
-
-
 def members_of(
     action: Action, data: Mapping[str, Any], omitted: Collection[str] = (), row: Row | None = None
-) -> Members:
+) -> tuple[bytes, bytes]:
     """Make the members of a change; the largest values are left out until the rest fits, and their fields named.
 
     Args:
@@ -37,25 +28,26 @@ def members_of(
         omitted: fields that have changed as well.
         row: the changed object, where the change goes to other feeds than the object's own.
 
+    Returns:
+        What goes into the object's own feed, and what into others; that is empty without `row`.
+
     Raises:
         SerializationError: see `Encoder`.
         TooLarge: the names alone, with the actor and the primary key, are too much.
     """
-    version, nonce, actor, limit = next_version(), new_nonce(), current_actor(), settings.max_diff_bytes
-    members = _made(Encoder(action, version, nonce, data, actor, omitted), row)
-    # Once, unless the names' list gets a longer head than the data's becomes shorter.
-    while (size := len(members.foreign or members.own)) > limit:
+    version, nonce, actor = next_version(), new_nonce(), current_actor()
+    while True:
+        encoder = Encoder(action, version, nonce, data, actor, omitted)
+        own, foreign = encoder.own(), b"" if row is None else encoder.foreign(row)
+        excess = len(foreign or own) - settings.max_diff_bytes
+        if excess <= 0:
+            return own, foreign
         if not data:
             raise TooLarge
-        large = _largest(data, size - limit)
+        # Another round is seldom needed: where the names' list gets a longer head than the data's becomes shorter.
+        large = _largest(data, excess)
         omitted = [*omitted, *(name for name in data if name in large)]
         data = {name: value for name, value in data.items() if name not in large}
-        members = _made(Encoder(action, version, nonce, data, actor, omitted), row)
-    return members
-
-
-def _made(encoder: Encoder, row: Row | None) -> Members:
-    return Members(encoder.own(), b"" if row is None else encoder.foreign(row))
 
 
 def _largest(data: Mapping[str, Any], wanted: int) -> set[str]:

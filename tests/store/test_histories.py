@@ -1,8 +1,8 @@
 """P1 and P4 in any history: no reader skips a diff, or misses that one was lost, without having been refused before.
 
 The real scripts are driven through appends, changes that could not be recorded, polls, clocks that step back, flushes,
-failovers to an older copy, evictions, pruning, changed windows and expiry; polls also go through a process that
-remembers what it has read. Time is the test's, so what would expire is deleted; the rest the server does itself.
+failovers to an older copy, evictions, pruning, changed windows and bounds, and expiry; polls also go through a process
+that remembers what it has read. Time is the test's, so what would expire is deleted; the rest the server does itself.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from .feeds import SECOND, Clock, feed
 
 # Few lengths of time, so that histories come across the very edges.
 WINDOWS = (600 * SECOND, 1200 * SECOND)
+BOUNDS = (None, 1, 3, 6)
 PRUNE_AGE = 300 * SECOND
 FURTHEST_BACK = 600 * SECOND
 STEPS = st.sampled_from([0, 0, 0, 1, SECOND, 301 * SECOND, 600 * SECOND, 601 * SECOND])
@@ -86,6 +87,7 @@ class Histories(RuleBasedStateMachine):
         # So small that it also forgets.
         self.process = Recent(max_entries=12)
         self.window = WINDOWS[0]
+        self.bound: int | None = None
         self.changes = 0
         self.expires: dict[str, int] = {}
         self.replica = Copy({}, {})
@@ -93,7 +95,7 @@ class Histories(RuleBasedStateMachine):
 
     @property
     def feed(self) -> FeedRef:
-        return feed(window=self.window)
+        return feed(window=self.window, bound=self.bound)
 
     @property
     def meta(self) -> str:
@@ -113,10 +115,16 @@ class Histories(RuleBasedStateMachine):
             self.copy()
         entries = [Entry(self.feed, member(self.changes + number)) for number in range(count)]
         self.changes += count
+        for _ in range(1 + again):
+            self.append_once(entries)
+
+    def append_once(self, entries: list[Entry]) -> None:
+        key = self.store.keys.floor(self.feed.name)
+        before = self.client.get(key)
         self.store.append(entries)
         self.expires[self.store.keys.feed(self.feed.name)] = self.clock.time + 2 * self.window
-        if again:
-            self.store.append(entries)
+        if self.client.get(key) != before:
+            self.expires[key] = self.clock.time + 2 * self.window
 
     @rule(step=STEPS, scope=st.sampled_from(["feed", "model", "everything"]), replica_lags=st.booleans())
     def change_without_a_diff(self, step: int, scope: str, replica_lags: bool) -> None:
@@ -180,6 +188,10 @@ class Histories(RuleBasedStateMachine):
     @rule(window=st.sampled_from(WINDOWS))
     def change_the_window(self, window: int) -> None:
         self.window = window
+
+    @rule(bound=st.sampled_from(BOUNDS))
+    def change_the_bound(self, bound: int | None) -> None:
+        self.bound = bound
 
     @rule(dry_run=st.booleans())
     def prune(self, dry_run: bool) -> None:

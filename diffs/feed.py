@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import logging
 import operator
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -12,15 +11,13 @@ from typing import Any, Generic, TypeVar, overload
 from asgiref.sync import sync_to_async
 from django.db import DEFAULT_DB_ALIAS, models, router
 
-from . import codec, collapse, cursor, pks
+from . import codec, collapse, cursor, damage, pks
 from .cursor import Cursor
 from .diff import Diff
 from .errors import CursorExpired, MemberError
 from .registration import Registration, find_label, require
-from .store import FeedRef, Page, Read, Stored, drain, get_store
+from .store import FeedRef, Page, Read, drain, get_store
 from .typing import AnyModel
-
-logger = logging.getLogger("diffs")
 
 PAGE = 1000
 
@@ -178,8 +175,8 @@ class Feed:
         return self._fetch()[index]
 
     def _ask(self, mode: Any, offset: int, limit: int) -> list[Diff]:
-        page = get_store().read_one(self._read._replace(mode=mode, offset=offset, limit=limit))
-        return to_diffs(self._read.feed, page.stored, page.cursor.epoch)
+        request = self._read._replace(mode=mode, offset=offset, limit=limit)
+        return _to_diffs(request, get_store().read_one(request))
 
     def _fetch(self) -> list[Diff]:
         if self._diffs is None:
@@ -187,8 +184,9 @@ class Feed:
         return self._diffs
 
     def _fetch_latest(self) -> tuple[list[Diff], str]:
-        page = get_store().read_one(self._read._replace(mode="desc"))
-        return to_diffs(self._read.feed, page.stored[::-1], page.cursor.epoch), str(page.cursor)
+        request = self._read._replace(mode="desc")
+        page = get_store().read_one(request)
+        return _to_diffs(request, page)[::-1], str(page.cursor)
 
     def _fetch_all(self) -> tuple[list[Diff], str]:
         store = get_store()
@@ -197,13 +195,13 @@ class Feed:
         while True:
             try:
                 page = store.read_one(request)
+                found += _to_diffs(request, page)
             except CursorExpired:
                 if self._read.cursor is not None:
                     raise
                 # Something was dropped between two pages of a whole feed: begin again with what is left.
                 request, found = self._read._replace(limit=PAGE), []
                 continue
-            found += to_diffs(request.feed, page.stored, page.cursor.epoch)
             if not page.more:
                 return found, str(page.cursor)
             request = self._next(request, page)
@@ -216,21 +214,29 @@ class Feed:
         return request._replace(cursor=Cursor(page.cursor.epoch, last), lower=None)
 
 
-def to_diffs(feed: FeedRef, stored: list[Stored], epoch: str) -> list[Diff]:
-    """Read members as diffs; a damaged one is left out, with a line in the log.
+def _to_diffs(request: Read, page: Page) -> list[Diff]:
+    """Read what a page holds as diffs; one that can't be read is passed over.
 
     Args:
-        feed: where they stand.
-        stored: the members with their timestamps.
-        epoch: the shard's.
+        request: what was asked for.
+        page: what that gave.
+
+    Raises:
+        CursorExpired: one was passed over, which a reader who goes on from a cursor would miss.
+        StoreUnavailable: the same, and Redis is away.
     """
-    own = own_row(feed)
+    own = own_row(request.feed)
     found = []
-    for member, position in stored:
+    for member, position in page.stored:
         try:
-            found.append(to_diff(member, position, epoch, own))
-        except MemberError:
-            logger.warning("A diff in %s can't be read and is passed over.", feed.name)
+            found.append(to_diff(member, position, page.cursor.epoch, own))
+        except MemberError as error:
+            damage.note(request.feed.name, position, error)
+    if len(found) < len(page.stored):
+        store = get_store()
+        damage.distrust(store, request.feed, max(stored.position for stored in page.stored))
+        if request.cursor is not None:
+            store.read_one(request)
     return found
 
 

@@ -240,7 +240,9 @@ def test_every_wrong_token_is_compared_in_constant_time_with_every_key(
     assert len({len(right) for _, right in compared}) == 1
 
 
-@pytest.mark.parametrize("text", ["", "diffs.", "diffs.a", "x.a.b", "diffs.a.b.c", "diffs.a.é", "diffs." + "a" * 32_768 + ".b"])
+@pytest.mark.parametrize(
+    "text", ["", "diffs.", "diffs.a", "x.a.b", "diffs.a.b.c", "diffs.a.é", "diffs." + "a" * 32_768 + ".b"]
+)
 def test_what_has_not_the_shape_of_a_token_is_compared_with_nothing(text: str, compared: list[Any]) -> None:
     with pytest.raises(TokenError, match="no feed token"):
         read_token(text)
@@ -297,9 +299,7 @@ def test_unbound_token_asks_nobody_who_reads(questions: Feed) -> None:
     assert client.get(f"/testapp.question/42/?token={make_token(FEED)}").status_code == 200
 
 
-def test_p8_two_readers_of_one_loop_are_not_taken_for_each_other(
-    questions: Feed, user: User, other: User
-) -> None:
+def test_p8_two_readers_of_one_loop_are_not_taken_for_each_other(questions: Feed, user: User, other: User) -> None:
     from .ways import exchange, make_scope
 
     token = diffs.feed_token(Question, 42, user="ada")

@@ -142,7 +142,9 @@ def test_expired_token_is_refused_also_to_who_is_logged_in(viewer: Client, quest
     assert response.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
 
 
-@pytest.mark.parametrize("other", ["testapp.question", "testapp.question:4", "testapp.question:420", "testapp.choice:42"])
+@pytest.mark.parametrize(
+    "other", ["testapp.question", "testapp.question:4", "testapp.question:420", "testapp.choice:42"]
+)
 def test_p8_token_opens_no_other_feed(client: Client, questions: Feed, other: str) -> None:
     response = client.get(f"{questions.path}?token={make_token(parse_feed(other))}")
 

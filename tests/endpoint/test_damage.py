@@ -67,13 +67,11 @@ def spoil(feed: Feed, member: bytes = DAMAGED) -> int:
     return feed.stored()[-1].position
 
 
-def message(feed: Feed, position: int, why: str) -> str:
+def message(feed: Feed, position: int) -> str:
     return (
-        f"A diff of the feed {feed.name!r} at {position} is passed over, and old cursors of the feed are refused: {why}"
+        f"A diff of the feed {feed.name!r} at {position} is passed over, and old cursors of the feed are refused: "
+        "A stored diff is damaged or of an unknown format."
     )
-
-
-UNKNOWN = "A stored diff is damaged or of an unknown format."
 
 
 # The endpoint

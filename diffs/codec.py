@@ -153,7 +153,7 @@ def decode(member: bytes) -> Change:
         data = objects.pop() if objects or _ACTIONS[bits & _ACTION_BITS] != DELETE else {}
     except IndexError:
         raise MemberError("A stored diff is cut short.") from None
-    if objects or not isinstance(data, dict) or (row is not None and not isinstance(row.model, str)):
+    if objects or not isinstance(data, dict) or not isinstance(actor, _TEXT) or not (row is None or _is_row(*row)):
         raise MemberError("A stored diff is damaged.")
     return Change(
         id=member[1:HEAD_LENGTH].hex(),
@@ -163,6 +163,16 @@ def decode(member: bytes) -> Change:
         actor=actor,
         data=data,
     )
+
+
+_TEXT = (str, type(None))
+_KEY = (int, str)
+
+
+def _is_row(model: Any, pk: Any) -> bool:
+    """Whether this can name an object: whoever reads the diff relies on it."""
+    is_key = isinstance(pk, _KEY) or (isinstance(pk, list) and all(isinstance(part, _KEY) for part in pk))
+    return is_key and isinstance(model, str)
 
 
 def timestamp_text(value: dt.datetime) -> str:

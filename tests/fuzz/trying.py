@@ -15,7 +15,7 @@ from hypothesis.strategies import SearchStrategy
 
 SECONDS = float(os.environ.get("DIFFS_FUZZ_SECONDS", "0"))
 """For all fuzzers together; 0: each tries a few examples, always the same."""
-EXAMPLES = 300
+EXAMPLES = 100
 HANG = 120.0
 """Seconds of one round after which the whole run says where it hangs, and ends."""
 CASE = 2.0

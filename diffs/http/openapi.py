@@ -13,7 +13,6 @@ from typing import Any
 from django.conf import ENVIRONMENT_VARIABLE
 from django.conf import settings as django_settings
 
-import diffs
 from diffs.conf import settings
 
 from . import protocol
@@ -46,7 +45,7 @@ def document(mount: str = "/diffs/") -> Node:
     """
     return {
         "openapi": "3.1.0",
-        "info": {"title": "django-diffs", "version": diffs.__version__, "description": _DESCRIPTION},
+        "info": {"title": "django-diffs", "version": protocol.VERSION, "description": _DESCRIPTION},
         "servers": [{"url": mount.rstrip("/")}],
         # A public feed needs nothing, and the answer says where one isn't.
         "security": [{}, {"feedToken": []}, {"feedTokenInQuery": []}, {"session": []}],

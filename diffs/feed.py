@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import operator
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any, Generic, TypeVar, overload
 
 from asgiref.sync import sync_to_async
@@ -16,7 +16,7 @@ from .cursor import Cursor
 from .diff import Diff
 from .errors import CursorExpired, MemberError
 from .registration import Registration, find_label, require
-from .store import FeedRef, Page, Read, drain, get_store
+from .store import FeedRef, Page, Read, Stored, drain, get_store
 from .typing import AnyModel
 
 PAGE = 1000
@@ -176,7 +176,7 @@ class Feed:
 
     def _ask(self, mode: Any, offset: int, limit: int) -> list[Diff]:
         request = self._read._replace(mode=mode, offset=offset, limit=limit)
-        return _to_diffs(request, get_store().read_one(request))
+        return _trusted(request, get_store().read_one(request))
 
     def _fetch(self) -> list[Diff]:
         if self._diffs is None:
@@ -186,7 +186,7 @@ class Feed:
     def _fetch_latest(self) -> tuple[list[Diff], str]:
         request = self._read._replace(mode="desc")
         page = get_store().read_one(request)
-        return _to_diffs(request, page)[::-1], str(page.cursor)
+        return _trusted(request, page)[::-1], str(page.cursor)
 
     def _fetch_all(self) -> tuple[list[Diff], str]:
         store = get_store()
@@ -195,7 +195,7 @@ class Feed:
         while True:
             try:
                 page = store.read_one(request)
-                found += _to_diffs(request, page)
+                found += _trusted(request, page)
             except CursorExpired:
                 if self._read.cursor is not None:
                     raise
@@ -214,29 +214,40 @@ class Feed:
         return request._replace(cursor=Cursor(page.cursor.epoch, last), lower=None)
 
 
-def _to_diffs(request: Read, page: Page) -> list[Diff]:
-    """Read what a page holds as diffs; one that can't be read is passed over.
+def to_diffs(feed: FeedRef, stored: Sequence[Stored], epoch: str) -> list[Diff]:
+    """Read members as diffs. Where one can't be read it is passed over, and the feed's cursors are refused from then on.
+
+    Args:
+        feed: where they stand.
+        stored: the members with their timestamps.
+        epoch: the shard's.
+    """
+    own = own_row(feed)
+    found = []
+    for member, position in stored:
+        try:
+            found.append(to_diff(member, position, epoch, own))
+        except MemberError as error:
+            damage.note(feed.name, position, error)
+    if len(found) < len(stored):
+        damage.distrust(get_store(), feed, max(one.position for one in stored))
+    return found
+
+
+def _trusted(request: Read, page: Page) -> list[Diff]:
+    """The diffs of a page.
 
     Args:
         request: what was asked for.
         page: what that gave.
 
     Raises:
-        CursorExpired: one was passed over, which a reader who goes on from a cursor would miss.
+        CursorExpired: one was passed over, and a reader who goes on from a cursor would miss it.
         StoreUnavailable: the same, and Redis is away.
     """
-    own = own_row(request.feed)
-    found = []
-    for member, position in page.stored:
-        try:
-            found.append(to_diff(member, position, page.cursor.epoch, own))
-        except MemberError as error:
-            damage.note(request.feed.name, position, error)
-    if len(found) < len(page.stored):
-        store = get_store()
-        damage.distrust(store, request.feed, max(stored.position for stored in page.stored))
-        if request.cursor is not None:
-            store.read_one(request)
+    found = to_diffs(request.feed, page.stored, page.cursor.epoch)
+    if len(found) < len(page.stored) and request.cursor is not None:
+        get_store().read_one(request)
     return found
 
 

@@ -215,7 +215,7 @@ class Feed:
 
 
 def to_diffs(feed: FeedRef, stored: Sequence[Stored], epoch: str) -> list[Diff]:
-    """Read members as diffs. Where one can't be read it is passed over, and the feed's cursors are refused from then on.
+    """Read members as diffs; one that can't be read is passed over, and the feed's cursors are refused from then on.
 
     Args:
         feed: where they stand.

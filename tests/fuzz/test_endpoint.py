@@ -38,6 +38,7 @@ try:
 except ImportError:  # it takes a newer Python
     schemathesis = None
 
+
 def _asgi() -> Any:
     application = mount(get_asgi_application())
 

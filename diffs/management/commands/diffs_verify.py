@@ -55,8 +55,8 @@ class Command(BaseCommand):
             "--settle",
             metavar="AGE",
             default=SETTLE,
-            help=f"How long a diff may need to reach its feed (2s, 1m); {SETTLE} unless given. A difference counts if it"
-            " is the same after that time.",
+            help=f"How long a diff may need to reach its feed (2s, 1m); {SETTLE} unless given. What counts is the same"
+            " after that time.",
         )
         parser.add_argument(
             "--batch-size", type=int, metavar="N", default=BATCH_SIZE, help=f"Objects in a query; {BATCH_SIZE}."

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgpack
 
@@ -93,9 +94,7 @@ class Baseline:
         (last,) = self._database.execute("SELECT COALESCE(MAX(generation), 0) FROM cursor").fetchone()
         self._generation = last + 1
         rows = [(self._generation, shard, str(cursor)) for shard, cursor in cursors.items()]
-        self._database.execute("BEGIN")
-        self._database.executemany("INSERT INTO cursor VALUES (?, ?, ?)", rows)
-        self._database.execute("COMMIT")
+        self._change(("INSERT INTO cursor VALUES (?, ?, ?)", rows))
 
     def find(self, scope: str, pks: Sequence[str]) -> dict[str, Base | None]:
         """Objects as they were found last.
@@ -127,23 +126,27 @@ class Baseline:
             self._cursors[generation] = {shard: parse(text) for shard, text in found}
         return self._cursors[generation]
 
-    def put(self, scope: str, rows: Mapping[str, Row | None], kept: Sequence[str]) -> None:
+    def put(self, scope: str, rows: Mapping[str, Row | None]) -> None:
         """Leave objects for the next run.
 
         Args:
             scope: whose they are.
             rows: by primary key as they are now; ``None``: it isn't there.
-            kept: those that stay as they were found before, because their readers still have them otherwise.
         """
         there = [(scope, pk, _packed(row)) for pk, row in rows.items() if row is not None]
-        self._database.execute("BEGIN")
-        self._database.executemany(
-            f"INSERT OR REPLACE INTO object VALUES (?, ?, {self._generation}, {self._generation}, ?)", there
-        )
         gone = [(scope, pk) for pk, row in rows.items() if row is None]
-        self._database.executemany("DELETE FROM object WHERE scope = ? AND pk = ?", gone)
+        insert = f"INSERT OR REPLACE INTO object VALUES (?, ?, {self._generation}, {self._generation}, ?)"
+        self._change((insert, there), ("DELETE FROM object WHERE scope = ? AND pk = ?", gone))
+
+    def keep(self, scope: str, pks: Iterable[str]) -> None:
+        """Leave objects as they are, and count them as seen."""
         update = f"UPDATE object SET seen = {self._generation} WHERE scope = ? AND pk = ?"
-        self._database.executemany(update, [(scope, pk) for pk in kept])
+        self._change((update, [(scope, pk) for pk in pks]))
+
+    def _change(self, *changes: tuple[str, Sequence[Any]]) -> None:
+        self._database.execute("BEGIN")
+        for statement, values in changes:
+            self._database.executemany(statement, values)
         self._database.execute("COMMIT")
 
     def unseen(self, scope: str, limit: int, after: str) -> list[str]:

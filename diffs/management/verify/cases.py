@@ -78,6 +78,16 @@ class Case:
         """The object's own feed."""
         return str(FeedName(self.registration.label, self.pk))
 
+    @property
+    def was_there(self) -> bool:
+        """Whether an earlier run has left the object."""
+        return self.base is not None and self.base.row is not None
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether the readers of its own feed don't know that it is there."""
+        return self.own in self.mismatches and self.mismatches[self.own].kind == CREATION
+
     def feeds(self) -> list[str]:
         """The feeds that may have a reader who knows the object."""
         found = dict.fromkeys((*self.stories, *(self.row.feeds if self.row else ())))
@@ -107,7 +117,7 @@ class Case:
         self.mismatches = {}
         if self.row is None or self.row.is_comparable:
             for feed in self.feeds():
-                mismatch = None if feed in self.closed else self._judge(parse_feed(feed))
+                mismatch = None if feed in self.closed else self._judge_feed(feed)
                 if mismatch is not None:
                     self.mismatches[feed] = mismatch
         return self.mismatches
@@ -123,14 +133,33 @@ class Case:
         )
         return base if moved else None
 
-    def expected(self, feed: str) -> Expected:
-        """What a reader of a feed would have."""
-        return expected(self.stories.get(feed, Story()), self._base_of(feed), parse_feed(feed))
+    def expected(self, feed: str, base: Base | None) -> Expected:
+        """What a reader of a feed would have, who had what the base says or has read the feed from its beginning."""
+        name = parse_feed(feed)
+        told = expected(self.stories.get(feed, Story()), base, name)
+        if base is None or base.within(name).row is not None or not told.there:
+            return told
+        if self._is_parent(name):
+            # An object becomes a parent's child by being made, or by a change that says whose it is.
+            parents = self._parents(name)
+            is_known = not parents or any(parent.name in told.fields for parent in parents)
+        else:
+            is_known = self.stories[feed].began > base.cursors[name.shard].timestamp
+        # A change of an object that readers don't have makes none.
+        return told if is_known else Expected(False, {})
 
-    def _judge(self, feed: FeedName) -> Mismatch | None:
+    def _is_parent(self, feed: FeedName) -> bool:
+        return feed.pk is not None and str(feed) != self.own
+
+    def _judge_feed(self, feed: str) -> Mismatch | None:
+        base = self._base_of(feed)
+        found = None if base is None else self._judge(parse_feed(feed), base)
+        return found or (self._judge(parse_feed(feed), None) if feed in self.infos else None)
+
+    def _judge(self, feed: FeedName, base: Base | None) -> Mismatch | None:
         name, registration = str(feed), self.registration
-        told, last = self.expected(name), self.stories[name].last if name in self.stories else 0
-        is_parent = name != self.own and feed.pk is not None
+        told, last = self.expected(name, base), self.stories[name].last if name in self.stories else 0
+        is_parent = self._is_parent(feed)
         if self.row is None:
             if not told.there or registration.has_send_hook:
                 return None
@@ -195,7 +224,7 @@ class Case:
                     heard[field] = max(saying.position, heard.get(field, 0))
         # What came before the object had this parent went to others only; nor was a feed always there.
         joined = 0
-        if feed.pk is not None and str(feed) != self.own:
+        if self._is_parent(feed):
             parents = self._parents(feed)
             if not parents:
                 return {}
@@ -214,7 +243,7 @@ class Case:
         names = {self.own, *self.mismatches, *(self.row.feeds if self.row else ())}
         names.update(self.base.feeds if self.base else ())
         for feed in self.stories:
-            told = self.expected(feed)
+            told = self.expected(feed, self._base_of(feed))
             if told.there and self.has_left(parse_feed(feed), told) is not True:
                 names.add(feed)
         feeds = {name: ref(parse_feed(name)) for name in names}

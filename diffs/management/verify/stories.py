@@ -113,12 +113,10 @@ def expected(story: Story, base: Base | None, feed: FeedName) -> Expected:
     if base is None:
         return Expected(story.there, fields)
     since, row = base.cursors[feed.shard].timestamp, base.within(feed).row
-    if story.last > since:
-        if story.began > since or row is None:
-            return Expected(story.there, fields)
-        later = {name: fields[name] for name, told in story.fields.items() if told.position > since}
-        return Expected(True, {**_as_read(row), **later})
-    return Expected(row is not None, _as_read(row or {}))
+    if story.began > since:
+        return Expected(story.there, fields)
+    later = {name: fields[name] for name, told in story.fields.items() if told.position > since}
+    return Expected(row is not None or bool(later), {**_as_read(row or {}), **later})
 
 
 def _as_read(row: Mapping[str, bytes]) -> dict[str, Saying | None]:

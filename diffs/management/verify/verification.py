@@ -170,6 +170,8 @@ class Verification:
         baseline = self._baseline_of(label)
         if baseline is not None:
             for pks in table.batches(self._size):
+                # Some are looked at again later, and had better not be taken for gone until then.
+                baseline.keep(_scope(table), pks)
                 yield self._prepared(table, pks)
             last = ""
             while pks := baseline.unseen(_scope(table), self._size, last):
@@ -278,33 +280,33 @@ class Verification:
                 self.counts.not_comparable += 1
             else:
                 self.counts.compared += 1
-        self._leave(cases, {id(case) for case in cases if case.mismatches})
+        self._leave([case for case in cases if not case.mismatches or not case.was_there])
 
     def _finish_different(self, cases: Sequence[Case]) -> None:
         if not cases:
             return
         self.counts.compared += len(cases)
         self.counts.differences += len(cases)
-        is_repaired = False
         if self._repair:
             floors = Floors()
             for case in cases:
                 floors.add(case.concerned())
-            is_repaired = self._store.raise_floors(floors)
-            self.counts.repaired += len(cases) if is_repaired else 0
-        self._leave(cases, set() if is_repaired else {id(case) for case in cases})
+            if self._store.raise_floors(floors):
+                self.counts.repaired += len(cases)
+                self._leave(cases)
+                return
+        # What readers don't know of is left as they know it, so that the next run finds the same.
+        self._leave([case for case in cases if not case.was_there and not case.is_unknown])
 
-    def _leave(self, cases: Sequence[Case], unlike: set[int]) -> None:
-        """Leave objects to the next run: as they are now, or, where readers have something else, as they were."""
+    def _leave(self, cases: Sequence[Case]) -> None:
+        """Leave objects to the next run as they are now."""
         by_label = defaultdict(list)
         for case in cases:
             by_label[case.registration.label].append(case)
         for label, some in by_label.items():
             baseline = self._baseline_of(label)
             if baseline is not None:
-                kept = [case.pk for case in some if id(case) in unlike and case.base is not None]
-                rows = {case.pk: case.row for case in some if id(case) not in unlike or case.base is None}
-                baseline.put(_scope(self._table(label)), rows, kept)
+                baseline.put(_scope(self._table(label)), {case.pk: case.row for case in some})
 
 
 def _parent_labels(registration: Registration) -> Iterator[str]:

@@ -184,10 +184,10 @@ def test_finds_what_readers_have_otherwise_and_nothing_else(
     now = rows()
     readers = [Reader(name, before, cursors) for name in names_of({**before, **now})]
     differences = set().union(*(reader.differences(now) for reader in readers))
-    there = {f"{label}:{pk}" for label, pk in (*before, *now)}
+    there = {f"{label}:{pk}" for label, pk in now}
 
     def lasting(found: Found) -> Found:
-        """Those of objects that the readers may have; who fetched others meanwhile has them still."""
+        """Without those that are gone: who fetched one meanwhile, together with its parent, has it still."""
         return {(feed, key) for feed, key in found if key in there}
 
     ran = verify("--state", state, "--limit-report", "10000")

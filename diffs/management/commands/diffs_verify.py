@@ -134,9 +134,11 @@ class Command(BaseCommand):
         repaired = f", {counts.repaired:,} repaired" if is_repairing else ""
         self.stdout.write(f"{_text(counts)}{repaired}.")
         if counts.not_comparable:
+            is_one = counts.not_comparable == 1
+            whose, have = ("its", "has it") if is_one else ("their", "has them")
             self.stdout.write(
-                f"{count_text(counts.not_comparable, 'object')} could not be compared: hooks hold their diffs back, or "
-                "another database has them, too."
+                f"{count_text(counts.not_comparable, 'object')} could not be compared: hooks hold {whose} diffs back, "
+                f"or fail, or another database {have}, too."
             )
         if counts.unsettled:
             self.stdout.write(

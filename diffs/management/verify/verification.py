@@ -20,6 +20,8 @@ from .stories import Story, fold, key_of
 
 WAITING = 1_000
 """Objects that wait for their second look."""
+MARGIN = 1_000_000
+"""How far the clocks of two shards may lie apart, microseconds: a bulk operation moves one ahead of the time."""
 LOOKS = 4
 """At an object that is written all the time."""
 
@@ -97,7 +99,6 @@ class Verification:
         self._chosen = {registration.label: registration for registration in chosen}
         self._using = using
         self._settle = settle
-        self._margin = int(max(settle, 1.0) * 1_000_000)
         self._size = batch_size
         self._baseline = baseline
         self._repair = repair
@@ -189,9 +190,7 @@ class Verification:
         feeds = {feed for found in stories.values() for feed in found}
         feeds.update(feed for row in rows.values() for feed in row.feeds)
         infos = self._stories.infos(feeds)
-        return [
-            Case(registration, pk, rows.get(pk), stories.get(pk, {}), infos, bases.get(pk), self._margin) for pk in pks
-        ]
+        return [Case(registration, pk, rows.get(pk), stories.get(pk, {}), infos, bases.get(pk), MARGIN) for pk in pks]
 
     def _judge(self, cases: Sequence[Case]) -> Iterator[Difference | None]:
         suspects = [case for case in cases if case.judge()]

@@ -70,9 +70,10 @@ class Command(BaseCommand):
         """Compare, tell how far it is, report and sum up."""
         chosen = _chosen(options["models"], options["database"])
         settle = _seconds(options["settle"])
-        for name in ("batch_size", "limit_report"):
-            if options[name] < (name == "batch_size"):
-                raise CommandError(f"--{name.replace('_', '-')} takes a positive number, not {options[name]}.")
+        if options["batch_size"] < 1:
+            raise CommandError(f"--batch-size takes a positive number, not {options['batch_size']}.")
+        if options["limit_report"] < 0:
+            raise CommandError(f"--limit-report takes no negative number, such as {options['limit_report']}.")
         self.verbosity = options["verbosity"]
         self.limit, self.shows_values = options["limit_report"], options["show_values"]
         progress = Progress(self.stdout, every_step=self.verbosity > 1)
@@ -95,8 +96,10 @@ class Command(BaseCommand):
                 self._sum_up(verification.counts, is_repairing=options["repair"])
         left = verification.counts.differences - verification.counts.repaired
         if left:
-            advice = "" if options["repair"] else " With --repair, old cursors of their feeds are refused."
-            raise CommandError(f"The readers of {count_text(left, 'object')} have something else.{advice}")
+            advice = "With --repair, old cursors of their feeds are refused."
+            if options["repair"]:
+                advice = "They could not be refused: run it again."
+            raise CommandError(f"The readers of {count_text(left, 'object')} have something else. {advice}")
 
     def _follow(self, verification: Verification, progress: Progress) -> None:
         reported = 0

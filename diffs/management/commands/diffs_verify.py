@@ -176,7 +176,7 @@ def _chosen(labels: Sequence[str], using: str | None) -> list[Registration]:
 
 def _registration(label: str, using: str | None) -> Registration:
     try:
-        registration = find_label(str(apps.get_model(label)._meta.concrete_model._meta.label_lower))  # type: ignore[union-attr]
+        registration = find_label(str(apps.get_model(label)._meta.concrete_model._meta.label_lower))
     except (LookupError, ValueError):
         registration = None
     if registration is None:

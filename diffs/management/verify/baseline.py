@@ -106,12 +106,13 @@ class Baseline:
         Returns:
             By primary key, also those that weren't there when a run saw all objects; ``None`` where nothing is known.
         """
-        found = dict.fromkeys(pks, self._absent(scope))
+        found: dict[str, Base | None] = dict.fromkeys(pks, self._absent(scope))
         for some, marks in in_parts(pks):
             query = f"SELECT pk, generation, row FROM object WHERE scope = ? AND pk IN ({marks})"
             for pk, generation, row in self._database.execute(query, (scope, *some)):
                 cursors = self._cursors_of(generation)
-                found[pk] = Base(*msgpack.unpackb(row), cursors) if row is not None and cursors else None
+                tokens, feeds = (None, ()) if row is None else msgpack.unpackb(row)
+                found[pk] = Base(tokens, feeds, cursors) if tokens is not None and cursors else None
         return found
 
     def _absent(self, scope: str) -> Base | None:

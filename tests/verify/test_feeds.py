@@ -33,7 +33,7 @@ from tests.testapp.models import (
 
 from .conftest import Verify, is_refused, untold
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 
 
 BOTH = pytest.mark.django_db(transaction=True, databases=["default", "other"])

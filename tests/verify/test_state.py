@@ -16,7 +16,7 @@ from tests.testapp.models import Choice, Country, Draft, Invoice, Question, Seat
 
 from .conftest import Verify, is_refused, untold
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 
 
 @pytest.fixture

@@ -29,8 +29,8 @@ from benchmarks.harness.runs import Run  # noqa: E402
 
 # In the order in which they are shown.
 FAMILIES = (
-    *("loading", "saving", "bulk", "polling", "live", "waiting", "memory", "pruning", "scale", "stages", "comparing"),
-    "peers",
+    *("loading", "saving", "bulk", "polling", "live", "waiting", "memory", "pruning", "scale", "stages", "outbox"),
+    *("comparing", "peers"),
 )
 
 

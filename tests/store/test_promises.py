@@ -310,6 +310,7 @@ def test_p3_what_never_expires_is_bounded(store: Store, client: redis.Redis) -> 
         "clock",
         "replid",
         "evicted",
+        "cleared",
         "floor",
         "floor:polls.question",
         "floor:polls.choice",

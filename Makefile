@@ -9,6 +9,8 @@ VENV ?= .venv
 # Processes that tests run in, and what pytest is to be told besides.
 WORKERS ?= 2
 ARGS ?=
+# How long to fuzz, in seconds, more or less.
+SECONDS ?= 60
 # Set it and a server that is missing fails the store tests instead of being left out.
 REQUIRE_ALL_SERVERS ?=
 
@@ -18,7 +20,7 @@ on_postgresql := DIFFS_TEST_DATABASE=postgresql
 on_other_servers := DIFFS_TEST_SERVERS=redis62,redis $(if $(REQUIRE_ALL_SERVERS),DIFFS_REQUIRE_ALL=1)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak store-tests django-tests coverage lint bench bench-full clean FORCE
+.PHONY: help demo test soak fuzz store-tests django-tests coverage lint bench bench-full clean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +37,9 @@ store-tests: $(VENV)/.ready-dev ## run the tests of the store on Redis 6.2 and o
 
 soak: $(VENV)/.ready-dev ## try many thousands of histories of readers, writers, clocks and lost data
 	DIFFS_TEST_HISTORIES=20000 $(run) -m pytest tests/store/test_histories.py $(ARGS)
+
+fuzz: $(VENV)/.ready-dev ## ask the endpoint and its parsers what nobody would, for SECONDS=60
+	DIFFS_FUZZ_SECONDS=$(SECONDS) $(run) -m pytest -s tests/fuzz $(ARGS)
 
 django-tests: $(VENV)/.ready-dev ## run Django's own tests with every model registered
 	$(run) tests/django_suite/run.py $(ARGS)

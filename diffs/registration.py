@@ -7,7 +7,7 @@ import datetime as dt
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from django.db import DEFAULT_DB_ALIAS, models
 
@@ -18,6 +18,7 @@ from .keys import FeedName
 from .store import FeedRef
 from .typing import AnyField
 
+FullSaves = Literal["changed", "all"]
 Permission = str | Callable[[Any, type[models.Model], Any], bool]
 
 
@@ -35,12 +36,18 @@ class Options:
     """Whether one feed for the whole model is kept."""
     max_element_age: float | dt.timedelta | None = None
     """This model's window; ``None``: the setting's."""
+    max_elements: int | None = None
+    """The most diffs that a feed of this model keeps; ``None``: the setting's."""
     permission: Permission | None = None
     """Who may pull; ``None``: who has the model's view permission."""
     databases: tuple[str, ...] = (DEFAULT_DB_ALIAS,)
     """Aliases whose changes are recorded."""
     accessor: str = "diffs"
     """The attribute that gives the feed."""
+    narrow: bool = False
+    """Whether a full save of a loaded object writes only what changed."""
+    full_saves: FullSaves = "changed"
+    """What the diff of a save holds: of what was written that which changed, or all of it."""
 
 
 class Parent(NamedTuple):
@@ -85,6 +92,11 @@ class Registration:
         return None if age is None else microseconds(age)
 
     @property
+    def max_elements(self) -> int | None:
+        """The most diffs that this model's feeds keep; ``None``: all of their window."""
+        return self.options.max_elements or settings.max_elements
+
+    @property
     def model_feed(self) -> FeedRef:
         """The feed of all its objects.
 
@@ -95,7 +107,7 @@ class Registration:
             raise NoModelFeed(
                 f"{self.model._meta.label} keeps no feed of all its objects: register it with model_feed=True."
             )
-        return FeedRef(FeedName(self.label), self.window)
+        return FeedRef(FeedName(self.label), self.window, self.max_elements)
 
     def feed(self, pk: Any) -> FeedRef:
         """An object's feed.
@@ -104,7 +116,8 @@ class Registration:
             ValueError: `pk` can't be a primary key of the model.
         """
         window = self._own_window or settings.max_element_age
-        return FeedRef(FeedName(self.label, pks.text(self.model, pk)), window)
+        bound = self.options.max_elements or settings.max_elements
+        return FeedRef(FeedName(self.label, pks.text(self.model, pk)), window, bound)
 
     def allows(self, field: AnyField) -> bool:
         """Whether a field may appear in diffs."""
@@ -160,6 +173,11 @@ class Registration:
             if hasattr(self.model, name):
                 return name
         return None
+
+    @cached_property
+    def tells_all_written(self) -> bool:
+        """Whether the diff of a save holds all that was written, changed or not."""
+        return self.options.narrow or self.options.full_saves == "all"
 
     @cached_property
     def has_other_feeds(self) -> bool:

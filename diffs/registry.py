@@ -15,7 +15,7 @@ from . import conf
 from .capture import wiring
 from .errors import RegistrationError
 from .feed import FeedDescriptor
-from .registration import Options, Permission, Registration, add, find, registrations, remove
+from .registration import FullSaves, Options, Permission, Registration, add, find, registrations, remove
 
 M = TypeVar("M", bound=models.Model)
 Age = Any
@@ -36,9 +36,12 @@ def register(
     parent: str | Iterable[str] | None = ...,
     model_feed: bool = ...,
     max_element_age: Age | None = ...,
+    max_elements: int | None = ...,
     permission: Permission | None = ...,
     databases: Iterable[str] | None = ...,
     accessor: str = ...,
+    narrow: bool = ...,
+    full_saves: FullSaves = ...,
 ) -> type[M]: ...
 
 
@@ -50,9 +53,12 @@ def register(
     parent: str | Iterable[str] | None = ...,
     model_feed: bool = ...,
     max_element_age: Age | None = ...,
+    max_elements: int | None = ...,
     permission: Permission | None = ...,
     databases: Iterable[str] | None = ...,
     accessor: str = ...,
+    narrow: bool = ...,
+    full_saves: FullSaves = ...,
 ) -> Callable[[type[M]], type[M]]: ...
 
 
@@ -64,9 +70,12 @@ def register(
     parent: str | Iterable[str] | None = None,
     model_feed: bool = False,
     max_element_age: Age | None = None,
+    max_elements: int | None = None,
     permission: Permission | None = None,
     databases: Iterable[str] | None = None,
     accessor: str = "diffs",
+    narrow: bool = False,
+    full_saves: FullSaves = "changed",
 ) -> Any:
     """Record every committed change of a model.
 
@@ -80,10 +89,15 @@ def register(
         parent: foreign keys whose objects' feeds also get the diffs: a name or several.
         model_feed: keep one feed for the whole model, too.
         max_element_age: how long a diff is kept, seconds or a ``timedelta``; the setting's unless given.
+        max_elements: the most diffs that one of its feeds keeps, the newest; the setting's unless given.
         permission: who may pull: a permission's name, ``"public"``, ``"authenticated"``, or a function of request,
             model and primary key; who may view the model unless given.
         databases: aliases whose changes are recorded; ``"default"`` unless given.
         accessor: the attribute that gives the feed.
+        narrow: a full ``save()`` of a loaded object writes only what changed, so that an object which is out of date
+            writes no old values over newer ones.
+        full_saves: what the diff of a ``save()`` holds: of what was written that which ``"changed"``, or ``"all"``
+            of it.
 
     Returns:
         The model; without one, a decorator.
@@ -97,9 +111,12 @@ def register(
         parent=_names("parent", (parent,) if isinstance(parent, str) else parent) or (),
         model_feed=model_feed,
         max_element_age=max_element_age,
+        max_elements=max_elements,
         permission=permission,
         databases=_names("databases", databases),
         accessor=accessor,
+        narrow=narrow,
+        full_saves=full_saves,
     )
     if model is None:
         return functools.partial(_register, options=options)
@@ -247,6 +264,8 @@ def _options(**given: Any) -> Options:
     age, permission, accessor = given["max_element_age"], given["permission"], given["accessor"]
     if age is not None and not conf.is_age(age):
         raise RegistrationError("max_element_age= takes a positive number of seconds, or a timedelta.")
+    if given["max_elements"] is not None and not conf.is_count(given["max_elements"]):
+        raise RegistrationError("max_elements= takes a positive whole number.")
     if not (permission is None or callable(permission) or _is_rule(permission)):
         raise RegistrationError(
             "permission= takes 'public', 'authenticated', the name of a permission ('app.codename'), or a function of "
@@ -254,8 +273,16 @@ def _options(**given: Any) -> Options:
         )
     if not (isinstance(accessor, str) and accessor.isidentifier()):
         raise RegistrationError("accessor= takes the name of an attribute.")
-    if not isinstance(given["model_feed"], bool):
-        raise RegistrationError("model_feed= takes True or False.")
+    for option in ("model_feed", "narrow"):
+        if not isinstance(given[option], bool):
+            raise RegistrationError(f"{option}= takes True or False.")
+    if given["full_saves"] not in ("changed", "all"):
+        raise RegistrationError("full_saves= takes 'changed' or 'all'.")
+    if given["narrow"] and given["full_saves"] == "all":
+        raise RegistrationError(
+            "narrow=True already makes diffs hold all that is written, and writes only what changed: leave "
+            "full_saves='all' out, or narrow."
+        )
     if given["databases"] is None:
         del given["databases"]
     elif not given["databases"]:

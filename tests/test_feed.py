@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-import logging
 import sys
 import threading
 from collections.abc import Callable
@@ -91,6 +90,12 @@ class TestSequence:
         assert (diff.created, diff.timestamp.tzinfo) == (True, UTC)
         assert diff.timestamp.timestamp() == pytest.approx(told["timestamp"] / 1e6, abs=1e-5)
 
+    def test_a_diff_names_what_was_too_large_for_it(self, filled: Filled) -> None:
+        filled.append("update", {"votes": 1}, omitted=["text", "tags"])
+        (diff,) = Question(pk=1).diffs.latest(1)  # type: ignore[attr-defined]
+        assert (diff.data, diff.omitted) == ({"votes": 1}, ("text", "tags"))
+        assert Question(pk=1).diffs[0].omitted == ()  # type: ignore[attr-defined]
+
     def test_a_diff_cant_be_changed(self, feed: Feed) -> None:
         with pytest.raises(dataclasses.FrozenInstanceError):
             feed[0].pk = 2  # type: ignore[misc]
@@ -107,15 +112,6 @@ class TestSequence:
     def test_it_names_itself(self, feed: Feed) -> None:
         assert repr(feed) == "<Feed: testapp.question:1>"
         assert repr(Question.diffs) == "<FeedManager: testapp.question>"  # type: ignore[attr-defined]
-
-    def test_a_damaged_diff_is_passed_over_with_a_line_in_the_log(
-        self, filled: Filled, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        filled.append_member(b"\x10damaged")
-        filled.append(data={"text": "f"})
-        with caplog.at_level(logging.WARNING, "diffs"):
-            assert texts(Question(pk=1).diffs) == list("abcdef")  # type: ignore[attr-defined]
-        assert caplog.messages == ["A diff in testapp.question:1 can't be read and is passed over."]
 
     def test_the_feed_of_a_model_that_is_no_longer_registered_can_still_be_read(self, filled: Filled) -> None:
         assert feeds.own_row(filled.ref) == ("testapp.question", 1)

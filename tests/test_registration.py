@@ -28,9 +28,11 @@ from diffs import registry
 from diffs.errors import NotRegistered, RegistrationError
 from diffs.feed import FeedManager
 from diffs.registration import Options, Registration, find, find_label, registrations, require, takes_created, window_of
+from diffs.testing import registered
 from tests.capture.plain import nothing_registered
 from tests.capture.recorded import Recording
 from tests.testapp.models import (
+    Airport,
     Author,
     Bar,
     Choice,
@@ -61,6 +63,8 @@ PATCHED = [
     (Collector, "collect"),
     (Collector, "delete"),
     (UpdateQuery, "update_batch"),
+    (models.Model, "save"),
+    (models.Model, "_do_update"),
     (BaseDatabaseWrapper, "commit"),
     (BaseDatabaseWrapper, "set_autocommit"),
     (BaseDatabaseWrapper, "savepoint_rollback"),
@@ -137,9 +141,12 @@ class TestForms:
             parent="owner",
             model_feed=True,
             max_element_age=dt.timedelta(minutes=1),
+            max_elements=50,
             permission=allowed,
             databases=["default", "other"],
             accessor="changes",
+            narrow=True,
+            full_saves="changed",
         )(define(name=models.TextField(), owner=models.ForeignKey(Author, models.CASCADE)))
         registration = require(thing)
         assert registration.options == Options(
@@ -148,9 +155,12 @@ class TestForms:
             parent=("owner",),
             model_feed=True,
             max_element_age=dt.timedelta(minutes=1),
+            max_elements=50,
             permission=allowed,
             databases=("default", "other"),
             accessor="changes",
+            narrow=True,
+            full_saves="changed",
         )
         assert (repr(registration), registration.window) == ("<Registration: testapp.thing>", 60_000_000)
         assert isinstance(thing.changes, FeedManager)
@@ -213,6 +223,9 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         {"max_element_age": dt.timedelta(seconds=-1)},
         "max_element_age= takes a positive number of seconds, or a timedelta.",
     ),
+    "a bound of nothing": ({"max_elements": 0}, "max_elements= takes a positive whole number."),
+    "a bound that is no number": ({"max_elements": "10"}, "max_elements= takes a positive whole number."),
+    "a bound that is yes": ({"max_elements": True}, "max_elements= takes a positive whole number."),
     "an unknown rule": (
         {"permission": "everybody"},
         "permission= takes 'public', 'authenticated', the name of a permission ('app.codename'), or a function of "
@@ -226,6 +239,14 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "an accessor that is no name": ({"accessor": "my diffs"}, "accessor= takes the name of an attribute."),
     "an accessor that is no text": ({"accessor": None}, "accessor= takes the name of an attribute."),
     "a model feed that is a number": ({"model_feed": 1}, "model_feed= takes True or False."),
+    "narrowing that is a text": ({"narrow": "yes"}, "narrow= takes True or False."),
+    "an unknown way to tell": ({"full_saves": "some"}, "full_saves= takes 'changed' or 'all'."),
+    "no way to tell": ({"full_saves": None}, "full_saves= takes 'changed' or 'all'."),
+    "narrowing, and telling more than is written": (
+        {"narrow": True, "full_saves": "all"},
+        "narrow=True already makes diffs hold all that is written, and writes only what changed: leave "
+        "full_saves='all' out, or narrow.",
+    ),
     "an accessor that a field has": (
         {"accessor": "votes"},
         "testapp.Thing has an attribute 'votes' already: choose another with accessor=.",
@@ -346,6 +367,15 @@ class TestInheritance:
         assert [find(model) for model in (thing, child, later)] == [None] * 3
         assert find(own) is not None
 
+    @pytest.mark.parametrize("options", [{"narrow": True}, {"full_saves": "all"}], ids=["narrow", "all"])
+    def test_how_saves_are_told_is_inherited_too(self, isolated: Apps, options: dict[str, Any]) -> None:
+        base = diffs.register(define("Base", is_abstract=True, name=models.TextField()), **options)
+        try:
+            thing = require(define("Thing", base))
+            assert (thing.options, thing.tells_all_written) == (Options(**options), True)
+        finally:
+            registry.unregister(base)
+
     def test_the_nearest_abstract_base_counts(self, isolated: Apps) -> None:
         base = diffs.register(define("Base", is_abstract=True, name=models.TextField()), exclude=["name"])
         nearer = diffs.register(define("Nearer", base, is_abstract=True), model_feed=True)
@@ -396,6 +426,18 @@ class TestLookups:
         settings.DIFFS_SETTINGS = {**settings.DIFFS_SETTINGS, "max_element_age": 10}
         assert require(Question).window == 10_000_000
 
+    def test_feeds_keep_as_many_diffs_as_the_model_says_or_else_the_settings(
+        self, settings: Any, isolated: Apps
+    ) -> None:
+        assert require(Question).feed(1).max_elements == 10_000
+        settings.DIFFS_SETTINGS = {**settings.DIFFS_SETTINGS, "max_elements": 10}
+        assert require(Question).feed(1).max_elements == 10
+        assert require(Airport).model_feed.max_elements == 10
+        settings.DIFFS_SETTINGS = {**settings.DIFFS_SETTINGS, "max_elements": None}
+        assert require(Question).feed(1).max_elements is None
+        own = require(diffs.register(define(), max_elements=3, model_feed=True))
+        assert own.feed(1).max_elements == own.model_feed.max_elements == 3
+
     @pytest.mark.parametrize(
         ("hook", "expected"),
         [
@@ -442,6 +484,16 @@ class TestUndone:
             for signal in SIGNALS:
                 assert not [receiver for receiver in signal.receivers if receiver[0][0] == "diffs"]
         assert {home(owner, name) for owner, name in PATCHED} == {"diffs"}
+
+    def test_saves_are_django_s_again_when_the_last_model_that_narrows_them_is_gone(self) -> None:
+        with nothing_registered():
+            before = models.Model.save, models.Model._do_update  # type: ignore[attr-defined]
+            with registered(Author, narrow=True), registered(Tag):
+                with registered(Question, narrow=True):
+                    assert models.Model.save is not before[0]
+                assert models.Model.save is not before[0]
+            with registered(Tag):
+                assert (models.Model.save, models.Model._do_update) == before  # type: ignore[attr-defined]
 
     def test_a_child_stays_hooked_when_its_parent_no_longer_is(self, recording: Recording) -> None:
         registration = require(Place)

@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 from django.db import DatabaseError, connections, models, transaction
 
 from diffs import pks
-from diffs.codec import Change, Encoder, Row, decode, new_nonce
+from diffs.codec import Change, Row, decode
+from diffs.conf import settings
 from diffs.diff import CREATE, DELETE, UPDATE, Action
 from diffs.feed import own_row
 from diffs.registration import Registration, find_label
@@ -27,6 +28,7 @@ from diffs.store import Entry, FeedRef, Floors, Late, mark
 
 from . import versions
 from .locking import locked, prepare
+from .members import TooLarge, members_of
 from .numbering import numbered
 from .present import visible_data
 
@@ -71,7 +73,7 @@ class _Wanted:
 
     def add(self, change: Change, late: Late) -> None:
         if change.action != DELETE:
-            self.names.update(change.data)
+            self.names.update(change.data, change.omitted)
             self.is_created = self.is_created or change.action == CREATE
             self.actor = change.actor if change.actor is not None else self.actor
             self.feeds[late.entry.feed] = None
@@ -190,9 +192,16 @@ def _reading(wanted: _Wanted, instance: models.Model) -> list[Entry] | None:
     action: Action = CREATE if wanted.is_created else UPDATE
     if action == UPDATE:
         data = {name: value for name, value in data.items() if name in wanted.names}
-    encoder = Encoder(action, versions.provisional(), new_nonce(), data, wanted.actor)
-    own = encoder.own()
-    foreign = encoder.foreign(Row(registration.label, pks.wire(registration.model, wanted.pk)))
+    many: list[str] = []
+    if registration.serialize_hook is None:
+        many = [field.name for field in registration.many_to_many if len(data.get(field.name, ())) > settings.max_m2m]
+    row = Row(registration.label, pks.wire(registration.model, wanted.pk))
+    try:
+        own, foreign = members_of(
+            action, {name: data[name] for name in data if name not in many}, many, row, actor=wanted.actor
+        )
+    except TooLarge:
+        return None
     name = registration.feed(wanted.pk).name
     return [
         Entry(feed, own, mark(feed.name))

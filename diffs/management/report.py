@@ -43,6 +43,7 @@ def _server(server: Server) -> dict[str, Any]:
         "version": server.version,
         "address": server.address,
         "role": server.role,
+        "replication_id": server.replication_id,
         "memory_used": server.memory_used,
         "memory_limit": server.memory_limit,
         "eviction_policy": server.eviction_policy,

@@ -1,0 +1,41 @@
+"""Several processes write the same rows, and their diffs overtake each other on the way to Redis."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from tests.order.proof import ROUND, Run
+from tests.order.scenario import Scenario
+from tests.servers import RedisServer
+
+SECONDS = 5.0
+PATIENCE = 90.0
+WRITERS = {"postgresql": 8, "sqlite": 3}
+
+pytestmark = [pytest.mark.database, pytest.mark.slow]
+
+
+def scenario(**options: Any) -> Scenario:
+    return Scenario(seed=1, writers=WRITERS[connection.vendor], **options)
+
+
+def test_p7_by_the_clock_versions_order_what_overtook_and_the_order_of_arrival_does_not(
+    own_database: dict[str, Any], server: RedisServer
+) -> None:
+    """Also shows that wrong rows are noticed."""
+    deadline = time.monotonic() + PATIENCE
+    wrong: list[str] = []
+    with Run(scenario(), own_database, server.options) as run:
+        while not wrong and time.monotonic() < deadline:
+            time.sleep(ROUND)
+            for client in run.compare():
+                wrong += client["wrong"]
+                assert client["versioned"] == []
+        found = run.finish()
+    assert wrong
+    assert found["inversions"] > 0
+    assert [client["twice"] for client in found["clients"]] == [0, 0, 0]

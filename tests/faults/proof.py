@@ -7,11 +7,11 @@ import time
 from collections import Counter
 from typing import Any
 
-from tests.order.proof import Run, add_rounds
+from tests.order.proof import PATIENCE, Run, add_rounds
 from tests.order.scenario import Scenario
 from tests.servers import RedisServer
 
-from .injecting import Fault, inject
+from .injecting import PAUSED, Fault, inject
 
 ROUND = 5.0
 """How long things go wrong between comparisons, in seconds."""
@@ -41,3 +41,31 @@ def prove_refusals(
             happened += inject(server, faults, rng, ROUND)
             rounds.append(run.compare())
         return {**add_rounds(run.finish(), rounds), "faults": dict(happened)}
+
+
+def prove_delivery(
+    scenario: Scenario, database: dict[str, Any], server: RedisServer, seconds: float, kills: int = 1
+) -> dict[str, Any]:
+    """A run with the outbox during which writers are killed and a server fails without losing data.
+
+    Args:
+        scenario: what it is to be like.
+        database: an empty one, as ``DATABASES`` takes it.
+        server: the one that fails.
+        seconds: how long, at least.
+        kills: how many writers have to be killed; on a busy machine that takes longer.
+
+    Returns:
+        What `prove_refusals` does, and as ``account`` what became of each committed change.
+    """
+    rng = random.Random(scenario.seed)
+    began = time.monotonic()
+    happened: Counter[str] = Counter()
+    with Run(scenario, database, server.options) as run:
+        rounds = []
+        while time.monotonic() < began + seconds or run.count()["killed"] < kills:
+            assert time.monotonic() < began + seconds + PATIENCE, "Too few are killed."
+            happened += inject(server, PAUSED, rng, ROUND)
+            rounds.append(run.compare())
+        account = run.account()
+        return {**add_rounds(run.finish(), rounds), "faults": dict(happened), "account": account}

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from diffs.capture import transaction
+from diffs.capture import sending
 from diffs.codec import decode
 
 OFTEN = 0.9
@@ -25,15 +25,18 @@ def delay_handovers(rng: random.Random, longest: float, log: Path) -> None:
         longest: seconds; now and then it is six times as long.
         log: a file that several processes add lines to: a row's own feed, and the version of its diff.
     """
-    hand_over = transaction.hand_over
+    hand_over = sending.hand_over
     file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
     def hand_over_late(entries: Any, *args: Any, **options: Any) -> Any:
         time.sleep(rng.random() * longest * (1 if rng.random() < OFTEN else 6))
         os.write(file, "".join(_lines(entries)).encode())
-        return hand_over(entries, *args, **options)
+        outcome = hand_over(entries, *args, **options)
+        # Whoever is killed now has sent what stands in the outbox still.
+        time.sleep(rng.random() * longest / 10)
+        return outcome
 
-    transaction.hand_over = hand_over_late
+    sending.hand_over = hand_over_late
 
 
 def _lines(entries: Any) -> Iterable[str]:

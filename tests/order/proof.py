@@ -15,6 +15,8 @@ from .scenario import VARIABLE, Scenario
 
 ROUND = 1.0
 """How long is written between comparisons, in seconds."""
+PATIENCE = 120.0
+"""How much longer a run may take until enough has happened, in seconds."""
 
 
 class Run:
@@ -43,10 +45,17 @@ class Run:
 
     def compare(self) -> list[dict[str, list[str]]]:
         """Have everybody pause, and the clients catch up; the wrong rows of each, by how it takes diffs."""
-        assert self._process.stdin is not None
-        self._process.stdin.write("compare\n")
-        self._process.stdin.flush()
-        found: list[dict[str, list[str]]] = self._hear()
+        found: list[dict[str, list[str]]] = self._ask("compare")
+        return found
+
+    def account(self) -> dict[str, Any]:
+        """Have everybody pause; what became of each committed change, as `Account` has it."""
+        found: dict[str, Any] = self._ask("account")
+        return found
+
+    def count(self) -> dict[str, int]:
+        """How many ``diffs`` were on the way to Redis, pairs of a row's overtook each other, and writers were killed."""
+        found: dict[str, int] = self._ask("count")
         return found
 
     def finish(self) -> dict[str, Any]:
@@ -55,6 +64,12 @@ class Run:
         self._process.stdin.close()
         found: dict[str, Any] = self._hear()
         return found
+
+    def _ask(self, command: str) -> Any:
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{command}\n")
+        self._process.stdin.flush()
+        return self._hear()
 
     def _hear(self) -> Any:
         assert self._process.stdout is not None
@@ -76,22 +91,26 @@ class Run:
         self._errors.close()
 
 
-def prove_order(scenario: Scenario, database: dict[str, Any], redis: dict[str, Any], seconds: float) -> dict[str, Any]:
+def prove_order(
+    scenario: Scenario, database: dict[str, Any], redis: dict[str, Any], seconds: float, inversions: int = 1
+) -> dict[str, Any]:
     """A run in which nothing goes wrong but the order; the clients are compared with the database every second.
 
     Args:
         scenario: what it is to be like.
         database: an empty one, as ``DATABASES`` takes it.
         redis: where the server is.
-        seconds: how long, more or less.
+        seconds: how long, at least.
+        inversions: how many there have to be; on a busy machine that takes longer.
 
     Returns:
         What was done, and, for each client, the rows that it had ``wrong`` and those that it had wrong by version.
     """
-    deadline = time.monotonic() + seconds
+    began = time.monotonic()
     with Run(scenario, database, redis) as run:
         rounds = []
-        while not rounds or time.monotonic() < deadline:
+        while time.monotonic() < began + seconds or run.count()["inversions"] < inversions:
+            assert time.monotonic() < began + seconds + PATIENCE, "Too few overtake each other."
             time.sleep(ROUND)
             rounds.append(run.compare())
         return add_rounds(run.finish(), rounds)

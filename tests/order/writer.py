@@ -12,12 +12,14 @@ from pathlib import Path
 from django.db import DatabaseError, ProgrammingError, transaction
 
 import diffs
+from diffs.capture.late import counts
 from diffs.errors import StoreUnavailable
 from diffs.store import drain, get_store
 
 from .app.models import Row
 from .delays import delay_handovers
 from .journal import write_down
+from .lateness import note_late_diffs
 from .operations import Turn, operations_of
 from .scenario import Scenario
 
@@ -99,7 +101,9 @@ class Writer:
         return [first, *sorted({*others} - {first})]
 
 
-def write(line: Connection, scenario: Scenario, number: int, phase: c_int, log: Path) -> dict[str, int]:
+def write(
+    line: Connection, scenario: Scenario, number: int, phase: c_int, handed_over: Path, late: Path
+) -> dict[str, int]:
     """Write, and pause between, until the run ends.
 
     Args:
@@ -107,13 +111,15 @@ def write(line: Connection, scenario: Scenario, number: int, phase: c_int, log: 
         scenario: what it takes part in.
         number: another one for each writer of a run.
         phase: even while there is to be written, odd during a pause, negative at the end.
-        log: for what is handed over.
+        handed_over: a file for what is on the way to Redis.
+        late: a file for what comes late.
 
     Returns:
         How often what was done.
     """
     writer = Writer(scenario, number)
-    delay_handovers(writer.rng, scenario.delay, log)
+    delay_handovers(writer.rng, scenario.delay, handed_over)
+    note_late_diffs(late)
     while (now := phase.value) >= 0:
         if now % 2 == 0:
             writer.step()
@@ -123,7 +129,7 @@ def write(line: Connection, scenario: Scenario, number: int, phase: c_int, log: 
         while phase.value == now:
             time.sleep(0.002)
     _settle()
-    return dict(writer.counts)
+    return {**writer.counts, **counts}
 
 
 def _settle() -> None:

@@ -5,20 +5,21 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from tests.order.proof import PATIENCE, Run, add_rounds
 from tests.order.scenario import Scenario
 from tests.servers import RedisServer
 
-from .injecting import PAUSED, Fault, inject
+from .injecting import HARMLESS, Fault, inject
 
 ROUND = 5.0
 """How long things go wrong between comparisons, in seconds."""
 
 
 def prove_refusals(
-    scenario: Scenario, database: dict[str, Any], server: RedisServer, faults: dict[str, Fault], seconds: float
+    scenario: Scenario, database: dict[str, Any], server: RedisServer, faults: Mapping[str, Fault], seconds: float
 ) -> dict[str, Any]:
     """A run during which a server fails; whenever it is well, the clients are compared with the database.
 
@@ -65,7 +66,7 @@ def prove_delivery(
         rounds = []
         while time.monotonic() < began + seconds or run.count()["killed"] < kills:
             assert time.monotonic() < began + seconds + PATIENCE, "Too few are killed."
-            happened += inject(server, PAUSED, rng, ROUND)
+            happened += inject(server, HARMLESS, rng, ROUND)
             rounds.append(run.compare())
         account = run.account()
         return {**add_rounds(run.finish(), rounds), "faults": dict(happened), "account": account}

@@ -9,6 +9,10 @@ VENV ?= .venv
 # Processes that tests run in, and what pytest is to be told besides.
 WORKERS ?= 2
 ARGS ?=
+# What `make chaos` and `make order` take: seconds, the seed of an earlier run, and postgresql, sqlite or mariadb.
+SECONDS ?= 120
+SEED ?=
+ON ?= postgresql
 # Set it and a server that is missing fails the store tests instead of being left out.
 REQUIRE_ALL_SERVERS ?=
 
@@ -18,7 +22,7 @@ on_postgresql := DIFFS_TEST_DATABASE=postgresql
 on_other_servers := DIFFS_TEST_SERVERS=redis62,redis $(if $(REQUIRE_ALL_SERVERS),DIFFS_REQUIRE_ALL=1)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak store-tests django-tests coverage lint bench bench-full clean FORCE
+.PHONY: help demo test soak order chaos store-tests django-tests coverage lint bench bench-full clean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +39,12 @@ store-tests: $(VENV)/.ready-dev ## run the tests of the store on Redis 6.2 and o
 
 soak: $(VENV)/.ready-dev ## try many thousands of histories of readers, writers, clocks and lost data
 	DIFFS_TEST_HISTORIES=20000 $(run) -m pytest tests/store/test_histories.py $(ARGS)
+
+order: $(VENV)/.ready-dev ## have many write the same rows for SECONDS in each mode, and compare what clients make of it
+	$(run) -m tests.chaos --set order --seconds $(SECONDS) --database $(ON) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+chaos: $(VENV)/.ready-dev ## kill writers, stop, flush and replace servers for SECONDS, and say what was lost
+	$(run) -m tests.chaos --seconds $(SECONDS) --database $(ON) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 django-tests: $(VENV)/.ready-dev ## run Django's own tests with every model registered
 	$(run) tests/django_suite/run.py $(ARGS)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from tests.faults.injecting import HARMLESS, LOSING, REPLACING
 from tests.faults.proof import prove_delivery, prove_refusals
+from tests.order.modes import MODES
 from tests.order.proof import prove_order
 from tests.order.scenario import Scenario
 from tests.servers import RedisServer
@@ -41,10 +42,10 @@ def _delivered(scenario: Scenario, database: dict[str, Any], server: RedisServer
 DATABASE = {"versions": "database"}
 KILLS = {"outbox": True, "kills": 5.0}
 
-PARTS: Mapping[str, Part] = {
-    "order": Part(_order, DATABASE),
-    "order, in the background": Part(_order, {**DATABASE, "flush": "background", "moves": False}),
-    "order, outbox": Part(_order, {"outbox": True}),
+ORDER: Mapping[str, Part] = {f"order, {name}": Part(_order, options) for name, options in MODES.items()}
+CHAOS: Mapping[str, Part] = {
+    "order, database": ORDER["order, database"],
+    "order, outbox": ORDER["order, outbox"],
     "faults, clock": Part(_lossy, {"own_rows": True}),
     "faults": Part(_lossy, DATABASE),
     "faults, outbox, kills": Part(_lossy, KILLS),
@@ -53,3 +54,4 @@ PARTS: Mapping[str, Part] = {
     "failovers": Part(_replaced, DATABASE),
     "failovers, outbox": Part(_replaced, {"outbox": True}),
 }
+SETS = {"chaos": CHAOS, "order": ORDER}

@@ -12,7 +12,6 @@ class Line:
     """What came of a part."""
 
     part: str
-    seed: int
     faults: Mapping[str, int]
     """How often what happened."""
     writes: int
@@ -38,19 +37,17 @@ class Line:
         return [f"{name}: {text}" for name, texts in named.items() for text in texts]
 
 
-def line_of(part: str, seed: int, found: Mapping[str, Any]) -> Line:
+def line_of(part: str, found: Mapping[str, Any]) -> Line:
     """Sum a run up.
 
     Args:
         part: its name.
-        seed: its seed.
         found: what `prove_order`, `prove_refusals` or `prove_delivery` gave.
     """
     clients, account = found["clients"], found.get("account", {})
     faults = {**found.get("faults", {}), **({"writer killed": found["killed"]} if found["killed"] else {})}
     return Line(
         part=part,
-        seed=seed,
         faults=faults,
         writes=found["diffs"],
         reads=sum(client["polls"] for client in clients),
@@ -68,20 +65,19 @@ _PROBLEMS = ("wrong", "lost", "doubled", "uncommitted")
 
 def render(lines: Sequence[Line]) -> str:
     """A table, with a line for each part and one for all."""
-    head = ["part", "seed", *_COUNTS, *_PROBLEMS, "faults"]
+    head = ["part", *_COUNTS, *_PROBLEMS, "faults"]
     rows = [
         [
             line.part,
-            str(line.seed),
             *(str(getattr(line, name)) for name in _COUNTS),
             *(str(len(getattr(line, name))) for name in _PROBLEMS),
             _faults_text(line.faults),
         ]
         for line in lines
     ]
-    sums = [str(sum(int(row[place]) for row in rows)) for place in range(2, len(head) - 1)]
+    sums = [str(sum(int(row[place]) for row in rows)) for place in range(1, len(head) - 1)]
     faults = {name: sum(line.faults.get(name, 0) for line in lines) for name in _names(lines)}
-    return _aligned([head, *rows, ["all", "", *sums, _faults_text(faults)]])
+    return _aligned([head, *rows, ["all", *sums, _faults_text(faults)]])
 
 
 def _names(lines: Iterable[Line]) -> list[str]:

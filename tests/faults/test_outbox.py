@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from django.db import connection
 
+from diffs.codec import decode
+from tests.order.proof import Run
 from tests.order.scenario import Scenario
 from tests.servers import RedisServer
 
@@ -43,3 +47,27 @@ def test_p6_where_redis_loses_data_no_client_ends_with_a_wrong_row_that_was_not_
     found = prove_refusals(scenario(), own_database, server, {**LOSING, **REPLACING, **HARMLESS}, SECONDS)
     assert [client["wrong"] for client in found["clients"]] == [[], [], []]
     assert all(client["refused"] for client in found["clients"])
+
+
+def test_planted_loss_and_planted_double_are_found_in_a_run(own_database: dict[str, Any], server: RedisServer) -> None:
+    with Run(scenario(journal=True), own_database, server.options) as run:
+        wait_for(lambda: run.count()["diffs"] > 20)
+        run.compare()
+        (feed,) = server.client.scan_iter("*:feed:order.row")
+        diffs = server.client.zrange(feed, 0, -1, withscores=True)
+        (lost, _), (doubled, position) = [one for one in diffs if decode(one[0]).actor != "setup"][:2]
+        server.client.zrem(feed, lost)
+        # Another nonce makes another diff of it.
+        server.client.zadd(feed, {doubled[:8] + bytes(4) + doubled[12:]: position + 1})
+        account = run.account()
+        run.finish()
+    assert account["lost"] == [f"order.row: {decode(lost).actor} of {decode(lost).row.pk}"]
+    assert account["doubled"] == [f"order.row: {decode(doubled).actor} of {decode(doubled).row.pk}"]
+    assert account["uncommitted"] == []
+
+
+def wait_for(condition: Callable[[], bool], patience: float = 60.0) -> None:
+    deadline = time.monotonic() + patience
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

@@ -54,7 +54,7 @@ class Run:
         return found
 
     def count(self) -> dict[str, int]:
-        """How many ``diffs`` were on the way to Redis, pairs of a row's overtook each other, and writers were killed."""
+        """How many ``diffs`` were on the way to Redis, pairs of them ``inversions``, and writers ``killed``."""
         found: dict[str, int] = self._ask("count")
         return found
 

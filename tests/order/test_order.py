@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from tests.order.proof import ROUND, Run
+from tests.order.modes import MODES
+from tests.order.proof import ROUND, Run, prove_order
 from tests.order.scenario import Scenario
 from tests.servers import RedisServer
 
 SECONDS = 5.0
 PATIENCE = 90.0
+INVERSIONS = 10
 WRITERS = {"postgresql": 8, "sqlite": 3}
 
 pytestmark = [pytest.mark.database, pytest.mark.slow]
@@ -39,3 +41,13 @@ def test_p7_by_the_clock_versions_order_what_overtook_and_the_order_of_arrival_d
     assert wrong
     assert found["inversions"] > 0
     assert [client["twice"] for client in found["clients"]] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_p7_clients_that_apply_diffs_in_order_end_with_the_rows_that_many_wrote_at_once(
+    mode: str, own_database: dict[str, Any], server: RedisServer
+) -> None:
+    found = prove_order(scenario(**MODES[mode]), own_database, server.options, SECONDS, INVERSIONS)
+    assert [client["wrong"] for client in found["clients"]] == [[], [], []]
+    assert [client["twice"] for client in found["clients"]] == [0, 0, 0]
+    assert found["late"] > 0

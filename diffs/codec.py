@@ -158,11 +158,26 @@ def decode(member: bytes) -> Change:
     return Change(
         id=member[1:HEAD_LENGTH].hex(),
         action=_ACTIONS[bits & _ACTION_BITS],
-        version=int.from_bytes(member[1:8], "big"),
+        version=version_of(member),
         row=row,
         actor=actor,
         data=data,
     )
+
+
+def version_of(member: bytes) -> int:
+    """A member's version."""
+    return int.from_bytes(member[1:8], "big")
+
+
+def with_version(member: bytes, version: int) -> bytes:
+    """A member with another version; the nonce stays.
+
+    Args:
+        member: the member.
+        version: 0 to 2**56 - 1.
+    """
+    return member[:1] + version.to_bytes(7, "big") + member[8:]
 
 
 def timestamp_text(value: dt.datetime) -> str:

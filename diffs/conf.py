@@ -92,6 +92,8 @@ _KEYS = {
     "redis": _Key({}, "a dict: host, port, db, url, embedded or any other argument of redis.Redis", _is_redis),
     "max_element_age": _Key(3600, _AGE, is_age, microseconds),
     "flush": _Key("commit", "'commit' or 'background'", lambda value: value in ("commit", "background")),
+    "versions": _Key("clock", "'clock' or 'database'", lambda value: value in ("clock", "database")),
+    "outbox": _Key(False, "True or False", _is_bool),
     "use_transactions": _Key(True, "True or False", _is_bool),
     "test_mode": _Key(False, "True or False", _is_bool),
     "prefix": _Key("diffs", "text without braces", _is_prefix),
@@ -134,6 +136,17 @@ class Settings:
     def flush(self) -> str:
         """When diffs are sent: with the ``"commit"``, or by a thread in the ``"background"``, soon after it."""
         return str(self._get("flush"))
+
+    @property
+    def versions(self) -> str:
+        """What orders the diffs of a row: the application server's ``"clock"``, or the ``"database"``."""
+        return str(self._get("versions"))
+
+    @property
+    def outbox(self) -> bool:
+        """Whether diffs stand in a table of the database until Redis has them."""
+        uses: bool = self._get("outbox")
+        return uses
 
     @property
     def use_transactions(self) -> bool:

@@ -29,7 +29,7 @@ from .diff import Diff
 from .errors import RegistrationError, StoreUnavailable
 from .feed import Feed, FeedManager, feed_of, own_row, to_diff
 from .registration import find
-from .store import Entry, FeedRef, Read, Store, Upkeep, drain, get_store
+from .store import Entry, FeedRef, Outcome, Read, Store, Upkeep, drain, get_store
 
 __all__ = ["DiffsTestMixin", "assertDiffs", "captured_diffs", "fresh_store", "registered"]
 
@@ -150,18 +150,19 @@ class captured_diffs:
     def _listening(self) -> contextlib.AbstractContextManager[Any]:
         original = Store.append
 
-        def append(store: Store, entries: Iterable[Entry]) -> None:
+        def append(store: Store, entries: Iterable[Entry], **options: Any) -> Outcome:
             listed = list(entries)
-            original(store, listed)
+            outcome = original(store, listed, **options)
             with contextlib.suppress(StoreUnavailable):
                 self._made += self._read_back(store, listed)
+            return outcome
 
         return mock.patch.object(Store, "append", append)
 
     def _read_back(self, store: Store, entries: Sequence[Entry]) -> Iterator[Diff]:
         """One diff of each change, with its timestamp in the object's own feed, which is named first."""
         wanted: dict[bytes, FeedRef] = {}
-        for ref, member in entries:
+        for ref, member, *_ in entries:
             change = codec.decode(member)
             if change.id not in self._seen:
                 self._seen.add(change.id)

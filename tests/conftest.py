@@ -29,6 +29,8 @@ from django.conf import settings as django_settings
 from django.db import connection, connections
 from django.test import override_settings
 
+from diffs.store import close_store
+
 from .needs import missing
 from .servers import (
     KINDS,
@@ -92,6 +94,8 @@ def redis_server() -> Iterator[RedisServer]:
 @pytest.fixture(autouse=True)
 def _empty_redis(request: pytest.FixtureRequest, redis_server: RedisServer) -> None:
     redis_server.cli("FLUSHALL")
+    # No diff of the test before is on its way.
+    close_store()
     # `pytest_generate_tests` gives a marked test the parameter, but can't make it ask for the fixture.
     if request.node.get_closest_marker("store"):
         request.getfixturevalue("store_server")

@@ -26,7 +26,8 @@ FLOORS = (
     {"feed", "capture"},
     {"registry"},
     {"http"},
-    {"apps", "checks", "management", "middleware", "models", "pytest_plugin", "templatetags", "testing", "__init__"},
+    {"models", "migrations"},
+    {"apps", "checks", "management", "middleware", "pytest_plugin", "templatetags", "testing", "__init__"},
 )
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 PURE = FLOORS[0] | FLOORS[1]

@@ -14,13 +14,13 @@ from diffs.codec import Encoder, Row, new_nonce
 from diffs.diff import CREATE, DELETE, UPDATE, Action
 from diffs.errors import RegistrationError, SerializationError
 from diffs.registration import Parent, Registration, find
-from diffs.store import Entry, FeedRef, Floors
+from diffs.store import Entry, FeedRef, Floors, mark
 
 from . import values
 from .columns import Column, shown
 from .context import current_actor, unrecorded
 from .transaction import record
-from .versions import next_version
+from .versions import provisional
 
 logger = logging.getLogger("diffs")
 
@@ -82,8 +82,9 @@ def own_entries(
         # An object whose only column is its key still comes into being.
         if not data and action == UPDATE:
             return []
-        member = Encoder(action, next_version(), new_nonce(), data, current_actor()).own()
-        return [Entry(registration.feed(pk), member)]
+        member = Encoder(action, provisional(), new_nonce(), data, current_actor()).own()
+        feed = registration.feed(pk)
+        return [Entry(feed, member, mark(feed.name))]
     except Exception as error:
         _refuse(registration, using, error)
         return []
@@ -107,14 +108,15 @@ def _entries(
     # An object whose only column is its key still comes into being.
     if data is None or (not data and action == UPDATE):
         return []
-    encoder = Encoder(action, next_version(), new_nonce(), data, current_actor())
+    encoder = Encoder(action, provisional(), new_nonce(), data, current_actor())
     own = registration.feed(subject.pk)
-    made = [Entry(own, encoder.own())]
+    member = encoder.own()
+    made = [Entry(own, member, mark(own.name))]
     if registration.has_other_feeds:
         others = dict.fromkeys(_other_feeds(subject))
         others.pop(own, None)
         foreign = encoder.foreign(Row(registration.label, pks.wire(registration.model, subject.pk))) if others else b""
-        made += [Entry(feed, foreign) for feed in others]
+        made += [Entry(feed, foreign, mark(feed.name), len(foreign) - len(member)) for feed in others]
     return made
 
 

@@ -16,7 +16,7 @@ from diffs.diff import CREATE, UPDATE
 from diffs.registration import Registration
 from diffs.typing import AnyModel, AnyQuerySet
 
-from . import bulk, links, tracking, values
+from . import bulk, links, tracking, values, versions
 from .columns import columns_of
 from .context import inside
 from .locking import locked, prepare
@@ -44,7 +44,7 @@ def bulk_create(
         return original(queryset, objs, **options)
     upsert = bool(options.get("ignore_conflicts") or options.get("update_conflicts"))
     with (
-        atomic_outside(using) if upsert or tables else contextlib.nullcontext(),
+        atomic_outside(using) if upsert or tables or versions.are_by_database() else contextlib.nullcontext(),
         links.watching_rows(queryset, tables, objs),
     ):
         recorder = _Creation(model, using, registrations, objs, options) if registrations else None

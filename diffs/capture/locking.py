@@ -26,12 +26,16 @@ def prepare(using: str, model: type[models.Model]) -> None:
         cursor.execute(f"UPDATE {table} SET {column} = {column} WHERE 0 = 1")
 
 
-def locked(queryset: AnyQuerySet) -> AnyQuerySet:
+def locked(queryset: AnyQuerySet, *, skips: bool = False) -> AnyQuerySet:
     """The same rows, locked where the database can, as an UPDATE locks them.
 
     Rows that refer to these by foreign key can still be inserted, and nobody waits longer than without capture.
+
+    Args:
+        queryset: which rows.
+        skips: leave out those that somebody else has locked.
     """
     features = connections[queryset.db].features
     if not features.has_select_for_update:
         return queryset
-    return queryset.select_for_update(no_key=features.has_select_for_no_key_update)
+    return queryset.select_for_update(skip_locked=skips, no_key=features.has_select_for_no_key_update)

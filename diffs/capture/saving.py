@@ -13,11 +13,11 @@ from diffs.diff import CREATE, UPDATE
 from diffs.registration import Registration
 from diffs.store import Entry
 
-from . import links, tracking, values
+from . import links, tracking, values, versions
 from .changes import Subject, concerned, entries, is_unrecorded, own_entries
 from .columns import Column, columns_of, computed_from, local_columns, shown
 from .tracking import known, recorded, value_of
-from .transaction import in_transaction, record
+from .transaction import atomic_outside, in_transaction, record
 
 
 def save_table_for(original: Callable[..., bool]) -> Callable[..., bool]:
@@ -35,17 +35,25 @@ def save_table_for(original: Callable[..., bool]) -> Callable[..., bool]:
     ) -> bool:
         written = cls or type(self)
         alias = using or self._state.db or "default"
-        if links.links_of(written, alias):
-            with links.watching_instance(self, written, alias):
+
+        def save() -> bool:
+            if links.links_of(written, alias):
+                with links.watching_instance(self, written, alias):
+                    updated = original(self, raw, cls, force_insert, force_update, using, update_fields)
+            else:
                 updated = original(self, raw, cls, force_insert, force_update, using, update_fields)
-        else:
-            updated = original(self, raw, cls, force_insert, force_update, using, update_fields)
-        try:
-            _saved(_Write(self, written, raw, updated, alias, update_fields))
-        except Exception:
-            _refuse(written, alias)
-            raise
-        return updated
+            try:
+                _saved(_Write(self, written, raw, updated, alias, update_fields))
+            except Exception:
+                _refuse(written, alias)
+                raise
+            return updated
+
+        if versions.are_by_database() and recorded(written, alias) is not None:
+            # The row stays locked until the change has its version.
+            with atomic_outside(alias):
+                return save()
+        return save()
 
     return _save_table
 

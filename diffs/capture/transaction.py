@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, ClassVar
 
@@ -12,24 +11,29 @@ from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from diffs.conf import settings
-from diffs.store import Entry, Floors, hand_over
+from diffs.store import Entry, Floors
 
+from . import relay
 from .context import collecting_unrecorded
-
-logger = logging.getLogger("diffs")
+from .numbering import numbered
+from .sending import MANUAL, send
 
 
 class Handover:
     """Diffs, and floors to raise, that one operation made; called when its transaction is committed."""
 
-    __slots__ = ("_connection", "_place", "_savepoint", "delivered", "entries", "floors")
+    __slots__ = ("_connection", "_place", "_savepoint", "delivered", "entries", "floors", "rows", "using")
 
     waiting: ClassVar[set[int]] = set()
     """Not empty while a transaction of this process has changes that are neither committed nor forgotten."""
 
-    def __init__(self, entries: Sequence[Entry], floors: Floors | None = None) -> None:
+    def __init__(
+        self, using: str, entries: Sequence[Entry], floors: Floors | None = None, rows: Sequence[int] = ()
+    ) -> None:
+        self.using = using
         self.entries = entries
         self.floors = floors
+        self.rows = rows
         self.delivered = False
         self._connection: Any = None
         self._place = 0
@@ -107,37 +111,39 @@ def record(using: str, entries: Sequence[Entry], floors: Floors | None = None) -
         What a rollback takes away; ``None`` where nothing can be rolled back.
     """
     connection = connections[using]
+    entries, rows = numbered(using, entries, floors)
     if not _can_roll_back(connection):
-        _send(entries, floors)
+        _send(using, entries, floors, rows)
         return None
     if not settings.use_transactions:
-        _send(entries, floors)
-        entries, floors = (), None
-    handover = Handover(entries, floors)
+        _send(using, entries, floors, rows)
+        entries, floors, rows = (), None, ()
+    handover = Handover(using, entries, floors, rows)
     handover.wait(connection)
     return handover
 
 
 def deliver(handovers: Iterable[Handover]) -> None:
-    """Send what was handed over; never raises, as the rows are already committed."""
+    """Send what was handed over, all of one database; never raises, as the rows are already committed."""
     entries: list[Entry] = []
     floors = Floors()
+    rows: list[int] = []
+    using = ""
     for handover in handovers:
         handover.delivered = True
         Handover.waiting.discard(id(handover))
+        using = handover.using
         entries += handover.entries
+        rows += handover.rows
         if handover.floors:
             floors.add(handover.floors)
-    _send(entries, floors)
+    _send(using, entries, floors, rows)
 
 
-def _send(entries: Sequence[Entry], floors: Floors | None) -> None:
-    if not entries and not floors:
-        return
-    try:
-        hand_over(entries, floors)
-    except Exception:
-        logger.exception("There is no server for diffs: changes get none.")
+def _send(using: str, entries: Sequence[Entry], floors: Floors | None, rows: Sequence[int]) -> None:
+    send(using, entries, floors, rows)
+    if rows:
+        relay.sweep(using)
 
 
 def patch_commits() -> Callable[[], None]:
@@ -160,6 +166,8 @@ def patch_commits() -> Callable[[], None]:
 
     @functools.wraps(set_autocommit)
     def set_autocommit_and_deliver(self: BaseDatabaseWrapper, autocommit: bool, *args: Any, **options: Any) -> None:
+        # `atomic()` says that a transaction is to begin, whoever manages transactions by hand doesn't.
+        setattr(self, MANUAL, not autocommit and not (args or options))
         set_autocommit(self, autocommit, *args, **options)
         # Some databases commit what was left open.
         if autocommit:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from django.db import models, router
+from django.db import router
 
 from diffs import pks
-from diffs.capture import values
+from diffs.capture.present import visible_data
 from diffs.codec import Encoder, decode, new_nonce
 from diffs.diff import CREATE
-from diffs.registration import Registration
 
 from .addresses import Target
 from .problems import Problem
@@ -26,21 +24,9 @@ def object_document(target: Target) -> dict[str, Any]:
     registration, pk = target.registration, target.pk
     model = registration.model
     instance = model._base_manager.using(router.db_for_write(model)).filter(pk=pk).first()
-    data = None if instance is None else _data(registration, instance)
+    data = None if instance is None else visible_data(registration, instance)
     if data is None:
         raise Problem(404, "There is no such object.")
     # Stored and read again, so that the values look exactly as they do in diffs.
     member = Encoder(CREATE, 0, new_nonce(), data).own()
     return {"model": registration.label, "pk": pks.wire(model, pk), "data": decode(member).data}
-
-
-def _data(registration: Registration, instance: models.Model) -> Mapping[str, Any] | None:
-    """What the diff of the object's creation would hold: the hooks keep back here what they keep back there."""
-    if registration.has_send_hook and instance.send_diff() is False:  # type: ignore[attr-defined]
-        return None
-    hook = registration.serialize_hook
-    if hook is None:
-        return values.row_data(registration, instance)
-    data = hook(instance, {field.name: getattr(instance, field.attname) for field in registration.fields}, True)
-    plain: Mapping[str, Any] | None = values.plain(data) if data else None
-    return plain

@@ -1,22 +1,27 @@
 """Redis: the only room that imports its client."""
 
-from .batch import Entry, FeedRef, Floors
+from .batch import Entry, FeedRef, Floors, Late, Outcome, Receipt
 from .news import Ear, News
-from .process import close_store, drain, get_store, hand_over
+from .process import close_store, drain, get_store, hand_over, mark
+from .sender import SENDER
 from .store import Known, Page, Read, Store, Stored
 from .upkeep import FeedSurvey, PruneResult, Survey, Upkeep
 
 __all__ = [
+    "SENDER",
     "Ear",
     "Entry",
     "FeedRef",
     "FeedSurvey",
     "Floors",
     "Known",
+    "Late",
     "News",
+    "Outcome",
     "Page",
     "PruneResult",
     "Read",
+    "Receipt",
     "Store",
     "Stored",
     "Survey",
@@ -25,4 +30,5 @@ __all__ = [
     "drain",
     "get_store",
     "hand_over",
+    "mark",
 ]

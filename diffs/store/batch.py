@@ -1,10 +1,11 @@
-"""What is handed to the store."""
+"""What is handed to the store, and what became of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from diffs.cursor import Cursor
 from diffs.keys import FeedName
 
 MAX_FEEDS = 10_000
@@ -24,6 +25,58 @@ class Entry(NamedTuple):
 
     feed: FeedRef
     member: bytes
+    since: Cursor | None = None
+    """Where the feed's shard stood when the change was captured: no earlier diff of its row has a higher version (see
+    `marks`). ``None``: it is not looked whether it comes late."""
+    row: int = 0
+    """How many bytes of the member name its row; 0 where it is the one that the feed is named after."""
+
+
+class Late(NamedTuple):
+    """A diff that came after one of the same row with a higher version, and so was not appended."""
+
+    entry: Entry
+    version: int
+    """The higher version; 0 where what the feed holds doesn't tell, and so it may have come in time."""
+
+
+class Outcome(NamedTuple):
+    """What became of diffs, besides those that were appended and those whose readers will be refused."""
+
+    late: Sequence[Late] = ()
+    unsent: Sequence[Entry] = ()
+    """What the server didn't take, where the sender keeps it."""
+    is_floored: bool = True
+    """Whether the floors that came with them are raised."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing of it has to be sent again."""
+        return self.is_floored and not self.unsent
+
+    def split(self, parts: Iterable[Sequence[Entry]]) -> Iterator[Outcome]:
+        """What became of each part of what was sent; entries are told apart as objects, as two may be equal."""
+        late = {id(one.entry): one for one in self.late}
+        unsent = {id(entry) for entry in self.unsent}
+        for entries in parts:
+            yield Outcome(
+                [late[id(entry)] for entry in entries if id(entry) in late],
+                [entry for entry in entries if id(entry) in unsent],
+                self.is_floored,
+            )
+
+
+class Receipt(NamedTuple):
+    """For whoever handed something over, and wants to know what became of it."""
+
+    using: str
+    """The database alias of the change."""
+    settle: Callable[[Sequence[tuple[Receipt, Outcome]]], None]
+    """Is told, with others of the same sender; in the thread that sent."""
+    rows: Sequence[int] = ()
+    """Where it is kept until it was sent; nothing is refused for it meanwhile."""
+    tries: int = 0
+    """How often these diffs were late before."""
 
 
 class Floors:

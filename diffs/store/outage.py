@@ -24,6 +24,10 @@ logger = logging.getLogger("diffs")
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 5.0
 
+# What becomes of diffs that can't be sent, for the log.
+NOT_KEPT = "but get no diffs; old cursors will be refused."
+IN_OUTBOX = "and their diffs wait in the outbox."
+
 
 class Outage:
     """Whether Redis is away, and what was missed meanwhile.
@@ -51,12 +55,13 @@ class Outage:
         if self._away:
             raise StoreUnavailable("Redis is away.", retry_after=max(1.0, self._next_try - time.monotonic()))
 
-    def begin(self, error: BaseException, missed: Floors | None = None) -> None:
+    def begin(self, error: BaseException, missed: Floors | None = None, *, is_kept: bool = False) -> None:
         """The server did not answer.
 
         Args:
             error: why. Its text is not logged: it may hold an address with a password.
             missed: what could not be written.
+            is_kept: whether what could not be written stands elsewhere, too.
         """
         with self._lock:
             if missed:
@@ -72,10 +77,8 @@ class Outage:
                 return
             self._away = True
         before_end(_close_all)
-        logger.error(
-            "Redis is away (%s): changes are saved but get no diffs; old cursors will be refused.",
-            type(error).__name__,
-        )
+        consequence = IN_OUTBOX if is_kept else NOT_KEPT
+        logger.error("Redis is away (%s): changes are saved %s", type(error).__name__, consequence)
 
     def close(self) -> None:
         """Stop waiting; what was missed is tried once more, and then it is forgotten."""

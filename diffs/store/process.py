@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -10,9 +11,12 @@ from typing import Any, NamedTuple
 from django.core.signals import setting_changed
 
 from diffs.conf import NAME, settings
+from diffs.cursor import Cursor
+from diffs.errors import StoreUnavailable
+from diffs.keys import FeedName
 
 from . import lines, outage, sender
-from .batch import Entry, Floors
+from .batch import Entry, Floors, Outcome, Receipt
 from .connection import connect
 from .sender import DRAIN_SECONDS, Sender
 from .store import Store
@@ -22,7 +26,7 @@ class _Own(NamedTuple):
     """What the settings of a moment made; resolved once, so that a save looks nothing up."""
 
     store: Store
-    put: Callable[[Sequence[Entry], Floors | None], None]
+    put: Callable[[Sequence[Entry], Floors | None, Receipt | None], Outcome | None]
     sender: Sender | None
 
 
@@ -42,17 +46,39 @@ def get_store() -> Store:
     return _current().store
 
 
-def hand_over(entries: Sequence[Entry], floors: Floors | None = None) -> None:
+def hand_over(
+    entries: Sequence[Entry], floors: Floors | None = None, receipt: Receipt | None = None
+) -> Outcome | None:
     """Give what was committed to the server, at once or in the background; never raises for what the server does.
 
     Args:
         entries: diffs, those of one transaction together; not to be changed afterwards.
         floors: what old cursors are to be refused for, before that.
+        receipt: what to tell of it. Without one, old cursors are refused for diffs that come late.
+
+    Returns:
+        What became of it; ``None`` where that isn't known yet: then the receipt's `settle` is called.
 
     Raises:
         ConfigurationError: the settings don't describe a server.
     """
-    _current().put(entries, floors)
+    return _current().put(entries, floors, receipt)
+
+
+def mark(feed: FeedName) -> Cursor | None:
+    """Where a feed's shard stands, as far as this process knows; for `Entry.since`.
+
+    The first time, the server is asked for all shards; never raises.
+    """
+    try:
+        store = _current().store
+        if not store.marks:
+            store.learn_marks()
+        return store.marks.of(feed.shard)
+    except StoreUnavailable:
+        return store.marks.of(feed.shard)
+    except Exception:  # whatever is wrong with the settings, the diff's own way tells
+        return None
 
 
 def drain(seconds: float = DRAIN_SECONDS) -> bool:
@@ -92,8 +118,15 @@ def _make() -> _Own:
         if own is None:
             store = Store(connect(), settings.prefix)
             sender = Sender(store) if settings.flush == "background" else None
-            _own = own = _Own(store, sender.put if sender else store.write, sender)
+            _own = own = _Own(store, sender.put if sender else functools.partial(_write, store), sender)
         return own
+
+
+def _write(store: Store, entries: Sequence[Entry], floors: Floors | None, receipt: Receipt | None) -> Outcome:
+    outcome = store.write(entries, floors, keeps=receipt is not None and bool(receipt.rows))
+    if outcome.late and receipt is None:
+        store.raise_floors(Floors(late.entry.feed for late in outcome.late))
+    return outcome
 
 
 def _forget_store(*, setting: str, **_: Any) -> None:

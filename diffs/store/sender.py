@@ -14,15 +14,19 @@ import sys
 import threading
 import time
 import weakref
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from .batch import Entry, Floors
+from .batch import Entry, Floors, Outcome, Receipt
 from .ending import before_end
+from .outage import IN_OUTBOX, NOT_KEPT
 from .store import Store
 
 logger = logging.getLogger("diffs")
+
+SENDER = "diffs-sender"
+"""The name of the thread."""
 
 LINGER = 0.02
 """How long more diffs are waited for when the first has come, in seconds.
@@ -53,6 +57,20 @@ class _Item(NamedTuple):
     diffs: int
     size: int
     """Bytes."""
+    receipt: Receipt | None
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether it stands elsewhere, too, so that nothing is lost with it."""
+        return self.receipt is not None and bool(self.receipt.rows)
+
+    @property
+    def missed(self) -> Floors:
+        """What must be refused where it gets lost."""
+        missed = Floors(entry.feed for entry in self.entries)
+        if self.floors:
+            missed.add(self.floors)
+        return missed
 
 
 class Sender:
@@ -81,19 +99,25 @@ class Sender:
         self._held_for_fork = False
         self._taken: deque[_Item] = deque()
 
-    def put(self, entries: Sequence[Entry], floors: Floors | None = None) -> None:
+    def put(
+        self, entries: Sequence[Entry], floors: Floors | None = None, receipt: Receipt | None = None
+    ) -> Outcome | None:
         """Queue diffs, and before them floors to raise; waits only where the queue is full, and not for long.
 
         Args:
             entries: those of one transaction; not to be changed afterwards.
             floors: what old cursors are to be refused for.
+            receipt: what to tell, once they were sent.
+
+        Returns:
+            Always ``None``: what becomes of them isn't known yet.
         """
         size = 0
         for entry in entries:
             size += len(entry.member)
-        item = _Item(entries, floors, len(entries) or 1, size)
+        item = _Item(entries, floors, len(entries) or 1, size, receipt)
         with self._lock:
-            if self._is_full() and not self._finds_room():
+            if self._is_full() and not self._finds_room(item.is_kept):
                 self._lose(item)
             else:
                 self._waiting.append(item)
@@ -107,6 +131,7 @@ class Sender:
             self._wake.set()
         if (self._thread is None or self._closed) and not self._start():
             self.drain()
+        return None
 
     def drain(self, seconds: float = DRAIN_SECONDS) -> bool:
         """Send what was put so far, in this thread.
@@ -135,7 +160,7 @@ class Sender:
     def _is_full(self) -> bool:
         return self._count >= MAX_DIFFS or self._size >= MAX_BYTES
 
-    def _finds_room(self) -> bool:
+    def _finds_room(self, is_kept: bool) -> bool:
         # Whoever comes after one who has waited in vain needn't try; and the sender must not wait for itself.
         if self._stuck or self._sender == threading.get_ident():
             return False
@@ -144,19 +169,19 @@ class Sender:
         if not self._stuck:
             self._stuck = True
             self._room.notify_all()
-            logger.error("The queue of diffs is full: changes are saved but get no diffs; old cursors will be refused.")
+            logger.error("The queue of diffs is full: changes are saved %s", IN_OUTBOX if is_kept else NOT_KEPT)
         return False
 
     def _lose(self, item: _Item) -> None:
         """Queue floors instead, at the place of what is lost."""
-        missed = Floors(entry.feed for entry in item.entries)
-        if item.floors:
-            missed.add(item.floors)
+        if item.is_kept:
+            return
+        missed = item.missed
         lost = self._lost
         if lost is not None and lost.floors and self._waiting and self._waiting[-1] is lost:
             lost.floors.add(missed)
             return
-        self._lost = _Item((), missed, 1, 0)
+        self._lost = _Item((), missed, 1, 0, None)
         self._waiting.append(self._lost)
         self._count += 1
 
@@ -165,7 +190,7 @@ class Sender:
             if self._closed:
                 return False
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="diffs-sender", daemon=True)
+                self._thread = threading.Thread(target=self._run, name=SENDER, daemon=True)
                 try:
                     self._thread.start()
                 except RuntimeError:  # no thread can be had, as when the interpreter ends
@@ -207,35 +232,64 @@ class Sender:
             self._sending.release()
 
     def _send(self, deadline: float) -> bool:
-        for interrupted in (True, False):
+        interrupted = again = True
+        while again:
+            again = interrupted
             if not interrupted:
                 with self._lock:
                     self._taken, self._waiting = self._waiting, self._taken
+            interrupted = False
             while self._taken:
                 if time.monotonic() > deadline:
                     return False
-                self._send_batch()
+                # What takes the place of late diffs belongs to what was put before.
+                again = self._send_batch() or again
         return True
 
-    def _send_batch(self) -> None:
-        entries: list[Entry] = []
-        number = count = size = 0
+    def _send_batch(self) -> bool:
+        """Send what goes together; whether some of it was late."""
+        items: list[_Item] = []
+        count = size = 0
         for item in self._taken:
-            if number and (item.floors or count + item.diffs > BATCH_DIFFS or size + item.size > BATCH_BYTES):
+            if items and (
+                item.floors
+                or item.is_kept != items[0].is_kept
+                or count + item.diffs > BATCH_DIFFS
+                or size + item.size > BATCH_BYTES
+            ):
                 break
-            entries += item.entries
-            number, count, size = number + 1, count + item.diffs, size + item.size
+            items.append(item)
+            count, size = count + item.diffs, size + item.size
+        entries = [entry for item in items for entry in item.entries]
+        outcome = Outcome()
         try:
-            self._store.write(entries, self._taken[0].floors)
+            outcome = self._store.write(entries, items[0].floors, keeps=items[0].is_kept)
+            if items[0].is_kept or outcome.late:
+                self._settle(items, outcome)
         except Exception:
             logger.exception("Diffs are lost: refuse the old cursors of their models with diffs.touch().")
-        for _ in range(number):
+        for _ in items:
             self._taken.popleft()
         with self._lock:
             self._count -= count
             self._size -= size
             self._stuck = False
             self._room.notify_all()
+        return bool(outcome.late)
+
+    def _settle(self, items: Sequence[_Item], outcome: Outcome) -> None:
+        """Tell each item's receipt what became of it, those that are told by the same function together."""
+        told: dict[Any, list[tuple[Receipt, Outcome]]] = defaultdict(list)
+        missed = Floors()
+        for item, own in zip(items, outcome.split(item.entries for item in items), strict=True):
+            if item.receipt is None:
+                missed.add(Floors(one.entry.feed for one in own.late))
+            elif own.late or item.is_kept:
+                told[item.receipt.settle].append((item.receipt, own))
+        if missed:
+            self._store.raise_floors(missed)
+        for settle, pairs in told.items():
+            settle(pairs)
 
     def _give_up(self) -> None:
         """There is no more time: raise floors for what still waits."""
@@ -245,9 +299,8 @@ class Sender:
             self._count = self._size = 0
         missed = Floors()
         for item in items:
-            missed.add(Floors(entry.feed for entry in item.entries))
-            if item.floors:
-                missed.add(item.floors)
+            if not item.is_kept:
+                missed.add(item.missed)
         if missed:
             logger.error("Diffs could not be sent in time: old cursors will be refused.")
             self._store.raise_floors(missed)

@@ -15,9 +15,10 @@ from diffs.cursor import Cursor
 from diffs.errors import CursorExpired, StoreUnavailable
 from diffs.keys import SHARDS, Keyspace
 
-from .batch import Entry, FeedRef, Floors
+from .batch import Entry, FeedRef, Floors, Late, Outcome
 from .lines import Lines
-from .outage import Outage
+from .marks import EMPTY, Marks
+from .outage import IN_OUTBOX, NOT_KEPT, Outage
 from .scripts import Argument, Call
 from .scripts import run as run_scripts
 
@@ -92,54 +93,87 @@ class Store:
         self.keys = Keyspace(prefix)
         self._lines = Lines(client)
         self._now = now
+        self.marks = Marks()
         self._outage = Outage(self._repair)
         self._refusing = False
 
-    def write(self, entries: Sequence[Entry], floors: Floors | None = None) -> None:
-        """Raise floors, then append diffs; never raises, as the rows are already committed."""
+    def write(self, entries: Sequence[Entry], floors: Floors | None = None, *, keeps: bool = False) -> Outcome:
+        """Raise floors, then append diffs; never raises, as the rows are already committed.
+
+        Args:
+            entries: the diffs.
+            floors: what old cursors are to be refused for.
+            keeps: whether the caller sends again what the server didn't take, so that nothing is refused for it.
+        """
+        is_floored = True
         try:
             if floors:
-                self.raise_floors(floors)
-            self.append(entries)
+                is_floored = self.raise_floors(floors)
+            return self.append(entries, keeps=keeps)._replace(is_floored=is_floored)
         except Exception:
             logger.exception("Diffs could not be handed to Redis; old cursors will be refused.")
             self.raise_floors(Floors(entry.feed for entry in entries))
+            return Outcome(is_floored=is_floored)
 
-    def append(self, entries: Iterable[Entry]) -> None:
+    def append(self, entries: Iterable[Entry], *, keeps: bool = False) -> Outcome:
         """Append diffs, all of one feed at once; never raises for what the server does.
 
         What can't be written raises the floors of the feeds concerned, now or as soon as the server is back.
+
+        Args:
+            entries: the diffs; a feed's in their order.
+            keeps: hand back instead what can't be written.
         """
         batches = _batches(entries if isinstance(entries, list) else list(entries))
         if not batches:
-            return
+            return Outcome()
         try:
             replies = self.run([self._append_call(shard, batch) for shard, batch in batches])
         except StoreUnavailable as error:
-            missed = Floors(feed for _, batch in batches for feed, _ in batch)
-            self._outage.begin(error.__cause__ or error, missed)
-            return
-        if self._refusing or not all(isinstance(reply, list) and len(reply) == 2 for reply in replies):
-            self._look_into(batches, replies)
+            unsent = [entry for _, batch in batches for _, listed in batch for entry in listed]
+            missed = None if keeps else Floors(entry.feed for entry in unsent)
+            self._outage.begin(error.__cause__ or error, missed, is_kept=keeps)
+            return Outcome(unsent=unsent if keeps else ())
+        is_plain = not self._refusing
+        for (shard, _), reply in zip(batches, replies, strict=True):
+            if isinstance(reply, list):
+                self.marks.note(shard, Cursor(reply[0].decode(), reply[1]))
+                is_plain = is_plain and len(reply) == 2
+            else:
+                is_plain = False
+        return Outcome() if is_plain else self._look_into(batches, replies, keeps)
 
-    def _look_into(self, batches: Sequence[tuple[str, _Batch]], replies: Sequence[Any]) -> None:
-        """Some diffs were refused, or are taken again."""
+    def _look_into(self, batches: Sequence[tuple[str, _Batch]], replies: Sequence[Any], keeps: bool) -> Outcome:
+        """Some diffs were refused or came late, or are taken again."""
         refused = Floors()
         refusal: Exception | None = None
+        unsent: list[Entry] = []
+        late: list[Late] = []
         for (_, batch), reply in zip(batches, replies, strict=True):
             if isinstance(reply, Exception):
                 refusal = reply
-                refused.add(Floors(feed for feed, _ in batch))
-            elif len(reply) > 2:
-                wrong = [batch[int(number) - 1][0] for number in reply[2:]]
-                logger.error("No sorted set: %s. Its diffs are lost.", ", ".join(str(feed.name) for feed in wrong))
-                refused.add(Floors(wrong))
-            elif self._refusing:
+                if keeps:
+                    unsent += [entry for _, listed in batch for entry in listed]
+                else:
+                    refused.add(Floors(feed for feed, _ in batch))
+                continue
+            if len(reply) > 2:
+                wrong = [batch[int(number) - 1][0] for number in reply[2]]
+                if wrong:
+                    logger.error("No sorted set: %s. Its diffs are lost.", ", ".join(str(feed.name) for feed in wrong))
+                    refused.add(Floors(wrong))
+                listed = [entry for _, entries in batch for entry in entries]
+                late += [
+                    Late(listed[int(number) - 1], int(version))
+                    for number, version in zip(reply[3][::2], reply[3][1::2], strict=True)
+                ]
+            if self._refusing:
                 self._refusing = False
                 logger.warning("Redis takes diffs again.")
         # A server that takes no floors either, such as a replica, is away: that has a line of its own in the log.
-        if refused and self.raise_floors(refused) and refusal is not None:
-            self._log_refusal(refusal)
+        if (not refused or self.raise_floors(refused)) and refusal is not None:
+            self._log_refusal(refusal, IN_OUTBOX if keeps else NOT_KEPT)
+        return Outcome(late, unsent)
 
     def raise_floors(self, floors: Floors) -> bool:
         """Refuse all cursors handed out before; never raises for the server.
@@ -155,14 +189,30 @@ class Store:
             return False
         return True
 
+    def learn_marks(self) -> None:
+        """Find out where all shards stand, in one trip.
+
+        Raises:
+            StoreUnavailable: the server is away.
+        """
+        self._outage.check()
+        commands = [("HMGET", self.keys.meta(shard), "epoch", "clock") for shard in SHARDS]
+        try:
+            replies = self.raise_if_failed(self._lines.trip(commands))
+        except AWAY as error:
+            self._outage.begin(error)
+            raise StoreUnavailable("Redis can't be reached.") from error
+        for shard, (epoch, clock) in zip(SHARDS, replies, strict=True):
+            self.marks.note(shard, EMPTY if epoch is None else Cursor(epoch.decode(), int(clock or 0)))
+
     def clear(self, feed: FeedRef) -> None:
         """Refuse all cursors of a feed, and remove its diffs.
 
         Raises:
             StoreUnavailable: nothing was removed.
         """
-        self._outage.check()
-        self.raise_if_failed(self.run([self._floor_call(feed.name.shard, [feed], [], clear=True)]))
+        shard = feed.name.shard
+        self._note([shard], self.raise_if_failed(self.run([self._floor_call(shard, [feed], [], clear=True)])))
 
     def read(self, requests: Sequence[Read]) -> list[Page | CursorExpired]:
         """Read feeds in one trip, or two where a script has to write (a new epoch, a cursor to renew).
@@ -215,10 +265,16 @@ class Store:
         self.client.close()
 
     def _append_call(self, shard: str, batch: _Batch) -> Call:
+        since: dict[Cursor | None, None] = {}
         arguments: list[Argument] = []
-        for (name, window), members in batch:
-            arguments += (name.model, window, len(members), *members)
-        return self.call("append", shard, [self.keys.feed_in(shard, feed.name) for feed, _ in batch], arguments)
+        for (name, window), entries in batch:
+            since.update((entry.since, None) for entry in entries)
+            named = any(entry.row for entry in entries)
+            lengths = b"".join(entry.row.to_bytes(2, "big") for entry in entries) if named else b""
+            arguments += (name.model, window, lengths, len(entries), *(entry.member for entry in entries))
+        epoch, clock = self.marks.lowest(since.keys()) or ("", "")
+        keys = [self.keys.feed_in(shard, feed.name) for feed, _ in batch]
+        return self.call("append", shard, keys, [epoch, clock, *arguments])
 
     def _floor_call(self, shard: str, feeds: Sequence[FeedRef], fields: Iterable[str], *, clear: bool = False) -> Call:
         keys = itertools.chain.from_iterable((self.keys.feed(name), self.keys.floor(name)) for name, _ in feeds)
@@ -277,20 +333,24 @@ class Store:
         Raises:
             StoreUnavailable: it isn't, or it refuses.
         """
-        calls = []
-        shards: dict[str, list[FeedRef]] = defaultdict(list)
+        feeds: dict[str, list[FeedRef]] = defaultdict(list)
         for feed in floors.feeds.items():
-            shards[feed[0].shard].append(FeedRef(*feed))
+            feeds[feed[0].shard].append(FeedRef(*feed))
         fields = ["floor"] if floors.everything else [f"floor:{model}" for model in sorted(floors.models)]
-        for shard in SHARDS if fields else sorted(shards):
-            calls.append(self._floor_call(shard, shards.get(shard, []), fields))
+        shards = SHARDS if fields else sorted(feeds)
+        calls = [self._floor_call(shard, feeds.get(shard, []), fields) for shard in shards]
         try:
             if calls:
-                self.raise_if_failed(run_scripts(self._lines, calls))
+                self._note(shards, self.raise_if_failed(run_scripts(self._lines, calls)))
             else:
                 self.client.ping()
         except AWAY as error:
             raise StoreUnavailable("Redis can't be reached.") from error
+
+    def _note(self, shards: Iterable[str], replies: Iterable[Any]) -> None:
+        """Take in where shards stand now."""
+        for shard, (epoch, clock, *_) in zip(shards, replies, strict=True):
+            self.marks.note(shard, Cursor(epoch.decode(), clock))
 
     @staticmethod
     def raise_if_failed(replies: list[Any]) -> list[Any]:
@@ -300,26 +360,26 @@ class Store:
                 raise StoreUnavailable(f"Redis refuses ({type(reply).__name__}).") from reply
         return replies
 
-    def _log_refusal(self, error: Exception) -> None:
+    def _log_refusal(self, error: Exception, consequence: str) -> None:
         if not self._refusing:
             self._refusing = True
-            logger.error("Redis takes no diffs (%s): changes are saved, old cursors will be refused.", error)
+            logger.error("Redis takes no diffs (%s): changes are saved %s", error, consequence)
 
 
-_Batch = list[tuple[FeedRef, list[bytes]]]
+_Batch = list[tuple[FeedRef, list[Entry]]]
 
 
 def _batches(entries: Sequence[Entry]) -> list[tuple[str, _Batch]]:
     """By shard feeds with their diffs, a feed's never apart, about `APPEND_MEMBERS` diffs in each batch."""
     if len(entries) == 1:
-        feed, member = entries[0]
-        return [(feed.name.shard, [(feed, [member])])]
-    feeds: dict[FeedRef, list[bytes]] = {}
-    for feed, member in entries:
-        if feed in feeds:
-            feeds[feed].append(member)
+        (entry,) = entries
+        return [(entry.feed.name.shard, [(entry.feed, [entry])])]
+    feeds: dict[FeedRef, list[Entry]] = {}
+    for entry in entries:
+        if entry.feed in feeds:
+            feeds[entry.feed].append(entry)
         else:
-            feeds[feed] = [member]
+            feeds[entry.feed] = [entry]
     batches: list[tuple[str, _Batch]] = []
     filling: dict[str, tuple[_Batch, int]] = {}
     for each in feeds.items():

@@ -79,12 +79,15 @@ class Upkeep:
     def remove_everything(self) -> None:
         """Remove all keys under the store's prefix, for tests; cursors from before are refused as those of lost data.
 
+        No diff may be on its way.
+
         Raises:
             StoreUnavailable: the server is away.
         """
         for found in self._scan(self._keys.any_pattern(), SCAN_COUNT):
             if found:
                 self._ask("UNLINK", *found)
+        self._store.marks.clear()
 
     def prune(
         self, ages: Callable[[str], tuple[int, int]], model: str | None = None, *, dry_run: bool = False

@@ -12,7 +12,7 @@ from django.db import connections
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from diffs.http import snapshots
+from diffs.capture import values
 from diffs.http.tokens import feed_token
 from tests.testapp.models import Archive, Country, Draft, Everything, Notice, Question, Score, Seat, Tag
 
@@ -124,14 +124,14 @@ def test_change_while_the_snapshot_is_made_is_not_missed(
 ) -> None:
     notice = Notice.objects.create(headline="before")
     feed = Feed(Notice, notice.pk)
-    row_data = snapshots.values.row_data
+    row_data = values.row_data
 
     def changed_behind_our_back(*arguments: Any) -> Any:
         data = row_data(*arguments)
         feed.append(data={"headline": "after"})
         return data
 
-    monkeypatch.setattr(snapshots.values, "row_data", changed_behind_our_back)
+    monkeypatch.setattr(values, "row_data", changed_behind_our_back)
     page = client.get(f"{feed.path}?snapshot=1").json()
     (diff,) = client.get(f"{feed.path}?since={page['cursor']}").json()["diffs"]
 

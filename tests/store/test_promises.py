@@ -308,6 +308,7 @@ def test_p3_what_never_expires_is_bounded(store: Store, client: redis.Redis) -> 
     assert fields == {
         "epoch",
         "clock",
+        "cleared",
         "floor",
         "floor:polls.question",
         "floor:polls.choice",

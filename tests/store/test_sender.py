@@ -13,7 +13,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from diffs.store import Entry, Floors, Read, Store, close_store, drain, get_store, hand_over, outage, sender
+from diffs.store import Entry, Floors, Outcome, Read, Store, close_store, drain, get_store, hand_over, outage, sender
 from diffs.store.sender import Sender
 from tests.servers import RedisServer
 
@@ -35,10 +35,11 @@ class Notes(Store):
         self.may_go = threading.Event()
         self.may_go.set()
 
-    def write(self, entries: Sequence[Entry], floors: Floors | None = None) -> None:
+    def write(self, entries: Sequence[Entry], floors: Floors | None = None, *, keeps: bool = False) -> Outcome:
         self.begun.set()
         assert self.may_go.wait(20)
         self.writes.append(([entry.member for entry in entries], floors))
+        return Outcome()
 
     def raise_floors(self, floors: Floors) -> bool:
         self.raised.append(floors)
@@ -412,7 +413,7 @@ def test_error_of_the_package_itself_is_told_and_does_not_end_the_sender(
 ) -> None:
     made = make(notes)
     with monkeypatch.context() as patch:
-        patch.setattr(notes, "write", lambda *_: 1 / 0)
+        patch.setattr(notes, "write", lambda *_, **__: 1 / 0)
         put(made, b"a")
         wait_for(lambda: caplog.messages)
         assert made.drain()
@@ -431,8 +432,8 @@ def test_p2_what_an_interruption_left_is_sent_again_and_shows_once(
         made.put([Entry(feed(), member(number))])
     write = store.write
 
-    def interrupted(sent: Sequence[Entry], floors: Floors | None) -> None:
-        write(sent, floors)
+    def interrupted(sent: Sequence[Entry], floors: Floors | None, **options: Any) -> None:
+        write(sent, floors, **options)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
@@ -452,10 +453,10 @@ def test_who_is_called_by_the_sender_may_hand_diffs_over_but_not_wait_for_them(
     monkeypatch.setattr(sender, "FULL_SECONDS", LONG)
     write, waited = notes.write, []
 
-    def log(sent: Sequence[Entry], floors: Floors | None) -> None:
+    def log(sent: Sequence[Entry], floors: Floors | None, **options: Any) -> Outcome:
         put(made, b"by a log handler")
         waited.append(made.drain())
-        write(sent, floors)
+        return write(sent, floors, **options)
 
     put(made, b"a")
     put(made, b"b")
@@ -507,10 +508,11 @@ def test_draining_stops_between_batches_when_its_time_is_over(
     wait_for(lambda: made._threshold == sender.BATCH_DIFFS)
     write = notes.write
 
-    def slowly(sent: Sequence[Entry], floors: Floors | None) -> None:
-        write(sent, floors)
+    def slowly(sent: Sequence[Entry], floors: Floors | None, **options: Any) -> Outcome:
+        outcome = write(sent, floors, **options)
         later = time.monotonic() + LONG
         patch.setattr(time, "monotonic", lambda: later)
+        return outcome
 
     with monkeypatch.context() as patch:
         patch.setattr(sender, "BATCH_DIFFS", 2)

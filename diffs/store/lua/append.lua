@@ -1,48 +1,147 @@
 -- Appends diffs to feeds of one shard, all of a call at once.
 --
 -- KEYS[2...]  the feeds' sorted sets
--- ARGV[3...]  for each feed: model, window in microseconds, number of members, members
--- RETURNS     epoch, clock, then the numbers (from 1) of the feeds whose key is no sorted set
+-- ARGV[3]     epoch of the mark that the diffs were captured at; '' where the shard had none
+-- ARGV[4]     the mark's timestamp, which was the shard's clock then; '' where nothing counts as late
+-- ARGV[5...]  for each feed: model, window in microseconds, for each member two bytes with the length of its row's
+--             name ('' where each is of the row that the feed is named after), number of members, members
+-- RETURNS     epoch, clock; where something wasn't appended also two lists: the numbers (from 1) of the feeds whose key
+--             is no sorted set; and of late members their numbers (from 1, over all feeds), each with the version that
+--             is ahead of it, 0 where that isn't known
 --
 -- Each member gets a timestamp of its own. A member that is there already keeps the one it has, so that a repeated
 -- call adds nothing. An append trims its feed, and a feed that nothing is appended to expires as a whole.
+--
+-- A member is late where the feed holds a higher version of its row. That can only have been appended after the mark:
+-- it was drawn later. Where what came since the mark is no longer there, or is too much to look at, members count as late.
 
 local TRIM = 1000
 local CHUNK = 1000
+-- So many members are looked at: less than a millisecond.
+local LOOKBACK = 2000
+-- From here on versions are the database's: see capture/versions.py.
+local DATABASE = 4000000000000000
 
 local windows, total = {}, 0
-local position = 3
+local position = 5
 for _ = 2, #KEYS do
-  local count = tonumber(ARGV[position + 2])
+  local count = tonumber(ARGV[position + 3])
   windows[ARGV[position]] = tonumber(ARGV[position + 1])
   total = total + count
-  position = position + 3 + count
+  position = position + 4 + count
 end
 
 prepare(windows)
+local since = tonumber(ARGV[4])
+local is_quiet = not since or (since == clock and ARGV[3] == epoch)
+-- A shard that was empty at the mark is known from its beginning.
+local is_known = ARGV[3] == epoch or ARGV[3] == ''
 local timestamp = tick(total)
-local reply = {epoch, clock}
-position = 3
+
+local function is_foreign(member)
+  return math.floor((string.byte(member) or 0) / 8) % 2 == 1
+end
+
+local function version_of(member)
+  local a, b, c, d, e, f, g = string.byte(member, 2, 8)
+  return g and (((((a * 256 + b) * 256 + c) * 256 + d) * 256 + e) * 256 + f) * 256 + g or 0
+end
+
+-- The highest version of each row among members, of rows whose name has this length.
+local function versions_of(members, length)
+  local found = {}
+  for index = 1, #members do
+    local member = members[index]
+    if is_foreign(member) == (length > 0) then
+      local row, version = string.sub(member, 13, 12 + length), version_of(member)
+      if version > (found[row] or 0) then
+        found[row] = version
+      end
+    end
+  end
+  return found
+end
+
+-- What was appended to a feed since the mark; nil where that can't be told.
+local function appended_since(key, model, window)
+  if not is_known then
+    return nil
+  end
+  local floors = redis.call('HMGET', meta, 'floor', 'floor:' .. model, 'cleared')
+  local gone = clock - window
+  for index = 1, 3 do
+    -- The floor of a shard's beginning hides nothing from those who knew that it was empty.
+    if not (index == 1 and ARGV[3] == '') then
+      gone = math.max(gone, tonumber(floors[index]) or 0)
+    end
+  end
+  if ARGV[3] ~= '' and since < gone then
+    return nil
+  end
+  local found = redis.pcall('ZREVRANGEBYSCORE', key, '+inf', since + 1, 'LIMIT', 0, LOOKBACK + 1)
+  if found.err then
+    return {}
+  end
+  return #found <= LOOKBACK and found or nil
+end
+
+-- A function that tells of a feed's members which version is ahead of them; nil where none is.
+local function ahead_in(key, model, window)
+  local newer = appended_since(key, model, window)
+  if newer and #newer == 0 then
+    return nil
+  end
+  local by_length = {}
+  return function(member, length)
+    local version = 0
+    if newer then
+      by_length[length] = by_length[length] or versions_of(newer, length)
+      version = by_length[length][string.sub(member, 13, 12 + length)] or 0
+      local own = version_of(member)
+      if version <= own or (version >= DATABASE and own < DATABASE) then
+        return nil
+      end
+    end
+    -- One that is there has only been sent again.
+    return not redis.call('ZSCORE', key, member) and version or nil
+  end
+end
+
+local wrong, late, number = {}, {}, 0
+position = 5
 for feed = 2, #KEYS do
   local key = KEYS[feed]
-  local window = tonumber(ARGV[position + 1])
-  local last = position + 2 + tonumber(ARGV[position + 2])
-  position = position + 3
+  local model, window, lengths = ARGV[position], tonumber(ARGV[position + 1]), ARGV[position + 2]
+  local last = position + 3 + tonumber(ARGV[position + 3])
+  local first = position + 4
+  local ahead = not is_quiet and ahead_in(key, model, window)
+  position = first
   local failed = false
   while position <= last do
     local added
-    if position == last then
+    if position == last and not ahead then
       added = redis.pcall('ZADD', key, 'NX', timestamp, ARGV[position])
-      timestamp, position = timestamp + 1, position + 1
+      timestamp, position, number = timestamp + 1, position + 1, number + 1
     else
       local arguments = {}
       for index = position, math.min(position + CHUNK - 1, last) do
-        arguments[#arguments + 1] = timestamp
-        arguments[#arguments + 1] = ARGV[index]
+        local version
+        number = number + 1
+        if ahead then
+          local high, low = string.byte(lengths, 2 * (index - first) + 1, 2 * (index - first) + 2)
+          version = ahead(ARGV[index], low and high * 256 + low or 0)
+        end
+        if version then
+          late[#late + 1] = number
+          late[#late + 1] = string.format('%.0f', version)
+        else
+          arguments[#arguments + 1] = timestamp
+          arguments[#arguments + 1] = ARGV[index]
+        end
         timestamp = timestamp + 1
       end
       position = math.min(position + CHUNK, last + 1)
-      added = redis.pcall('ZADD', key, 'NX', unpack(arguments))
+      added = #arguments > 0 and redis.pcall('ZADD', key, 'NX', unpack(arguments)) or 0
     end
     if type(added) == 'table' then
       -- Another error than that of a key of another type is no matter of this feed alone.
@@ -53,7 +152,7 @@ for feed = 2, #KEYS do
     end
   end
   if failed then
-    reply[#reply + 1] = feed - 1
+    wrong[#wrong + 1] = feed - 1
   else
     local stale = redis.call('ZCOUNT', key, '-inf', clock - window - 1)
     if stale > 0 then
@@ -63,4 +162,7 @@ for feed = 2, #KEYS do
     redis.pcall('PUBLISH', key, timestamp - 1)
   end
 end
-return reply
+if #wrong > 0 or #late > 0 then
+  return {epoch, clock, wrong, late}
+end
+return {epoch, clock}

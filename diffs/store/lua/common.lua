@@ -4,8 +4,8 @@
 -- ARGV[1]  the time in microseconds; '' outside tests: then it is Redis's own
 -- ARGV[2]  a random name, should the shard need a new epoch
 --
--- Fields of meta: epoch, clock, floor, floor:<model>, window:<model>. Times are whole microseconds since the Unix
--- epoch; below 2^53 they are exact in Lua. Redis writes the numbers among a command's arguments without an exponent;
+-- Fields of meta: epoch, clock, floor, floor:<model>, window:<model>, and the highest floor of a feed, cleared. Times
+-- are whole microseconds since the Unix epoch; below 2^53 they are exact in Lua. Redis writes the numbers among a command's arguments without an exponent;
 -- Lua's own conversions don't, so that what becomes part of a text or of a reply needs '%.0f'.
 --
 -- Calling a command, making a function and formatting a number each take about as long as adding to a small set does:

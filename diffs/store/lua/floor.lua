@@ -35,4 +35,8 @@ end
 if #ARGV >= first_field then
   redis.pcall('PUBLISH', meta, floor)
 end
+if feeds > 0 then
+  -- For appends, which don't look at each feed's floor.
+  redis.call('HSET', meta, 'cleared', floor)
+end
 return {epoch, floor}

@@ -1,0 +1,209 @@
+"""Diffs that reached Redis after one of the same row with a higher version: a later reading of the row replaces them.
+
+The row is read under a lock, and the version of what takes the diff's place is drawn under it, too: so it is in order
+with all that was and will be committed. Where the row is gone, its deletion has a diff of its own, and where a deletion
+came late and the row is there again, so has its creation: these diffs are superseded.
+
+Where the feed doesn't tell whether a diff came late, a row that is gone may be so by just this deletion. There is
+nothing to lock; so the deletion is sent as it was, with its old version, and the feed is looked at again, which tells
+by now.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from django.db import DatabaseError, connections, models, transaction
+
+from diffs import pks
+from diffs.codec import Change, Encoder, Row, decode, new_nonce
+from diffs.diff import CREATE, DELETE, UPDATE, Action
+from diffs.feed import own_row
+from diffs.registration import Registration, find_label
+from diffs.store import Entry, FeedRef, Floors, Late, mark
+
+from . import versions
+from .locking import locked, prepare
+from .numbering import numbered
+from .present import visible_data
+
+LOCKED_AT_ONCE = 200
+LOCK_MILLISECONDS = 2000
+"""How long PostgreSQL waits for a row; other databases as long as they are told to."""
+
+counts: Counter[str] = Counter()
+"""What became of late diffs in this process: how many were ``late``; ``replaced`` by a reading of their row,
+``superseded`` by the diff of its deletion or creation, ``refused`` (floors were raised instead)."""
+
+
+class Replacement(NamedTuple):
+    """What takes the place of late diffs."""
+
+    entries: list[Entry]
+    rows: list[int]
+    """Where it stands in the outbox."""
+    floors: Floors
+    """What no reading can replace."""
+
+
+@dataclasses.dataclass(slots=True)
+class _Wanted:
+    """A row that has to be read again."""
+
+    registration: Registration
+    pk: Any
+    names: set[str] = dataclasses.field(default_factory=set)
+    """The fields that late diffs are about."""
+    is_created: bool = False
+    actor: str | None = None
+    feeds: dict[FeedRef, None] = dataclasses.field(default_factory=dict)
+    """That get what the row holds."""
+    deletions: list[Entry] = dataclasses.field(default_factory=list)
+    """Those that may have come in time."""
+
+    @property
+    def needs_reading(self) -> bool:
+        """Whether there is more to say than that the row is gone."""
+        return bool(self.feeds)
+
+    def add(self, change: Change, late: Late) -> None:
+        if change.action != DELETE:
+            self.names.update(change.data)
+            self.is_created = self.is_created or change.action == CREATE
+            self.actor = change.actor if change.actor is not None else self.actor
+            self.feeds[late.entry.feed] = None
+        elif not late.version:
+            self.deletions.append(late.entry)
+
+
+def replace(using: str, late: Sequence[Late]) -> Replacement:
+    """Read the rows of late diffs again.
+
+    Args:
+        using: the database alias; no transaction is under way, or one that everything goes on in.
+        late: the diffs.
+
+    Returns:
+        What is to be sent in their place, once this is done.
+    """
+    counts["late"] += len(late)
+    replacement = Replacement([], [], Floors())
+    versions.rise_above(max((one.version for one in late), default=0))
+    by_model: dict[type[models.Model], list[_Wanted]] = {}
+    for wanted in _wanted(late, replacement.floors):
+        by_model.setdefault(wanted.registration.model, []).append(wanted)
+    for model, listed in by_model.items():
+        for start in range(0, len(listed), LOCKED_AT_ONCE):
+            _read(using, model, listed[start : start + LOCKED_AT_ONCE], replacement)
+    return replacement
+
+
+def _wanted(late: Sequence[Late], floors: Floors) -> Iterable[_Wanted]:
+    """The rows to read, each once."""
+    found: dict[tuple[str, str], _Wanted] = {}
+    for one in late:
+        change = decode(one.entry.member)
+        label, pk = change.row or own_row(one.entry.feed)
+        registration = find_label(label)
+        if registration is None:
+            counts["refused"] += 1
+            floors.add(Floors([one.entry.feed]))
+            continue
+        text = pks.text(registration.model, pk)
+        wanted = found.get((label, text))
+        if wanted is None:
+            wanted = found[label, text] = _Wanted(registration, pks.parse(registration.model, text))
+        wanted.add(change, one)
+    return found.values()
+
+
+def _read(using: str, model: type[models.Model], listed: Sequence[_Wanted], into: Replacement) -> None:
+    """Read rows that nobody else has locked together, and wait for each of the others alone.
+
+    Whoever holds several locks must not wait for another: the one who has that may wait for these.
+    """
+    features = connections[using].features
+    rest = list(listed)
+    if len(listed) > 1 and (features.has_select_for_update_skip_locked or not features.has_select_for_update):
+        rest = _read_locked(using, model, listed, into, skips=features.has_select_for_update)
+    for wanted in rest:
+        try:
+            if _read_locked(using, model, [wanted], into):
+                _gone(using, wanted, into)
+        except DatabaseError:  # the row stays locked for too long, or the database is in trouble
+            counts["refused"] += 1
+            into.floors.add(Floors([*wanted.feeds, *(entry.feed for entry in wanted.deletions)]))
+
+
+def _read_locked(
+    using: str, model: type[models.Model], listed: Sequence[_Wanted], into: Replacement, *, skips: bool = False
+) -> list[_Wanted]:
+    """Read rows under a lock.
+
+    Returns:
+        Those that are not there, or are locked by somebody else where `skips` says so.
+    """
+    made: list[Entry] = []
+    missing: list[_Wanted] = []
+    with transaction.atomic(using=using):
+        _wait_briefly(using)
+        prepare(using, model)
+        rows = models.QuerySet(model, using=using).filter(pk__in=[wanted.pk for wanted in listed])
+        found = {row.pk: row for row in locked(rows, skips=skips)}
+        for wanted in listed:
+            if wanted.pk not in found:
+                missing.append(wanted)
+            elif not wanted.needs_reading:
+                counts["superseded"] += 1
+            elif (reading := _reading(wanted, found[wanted.pk])) is None:
+                counts["refused"] += 1
+                into.floors.add(Floors(wanted.feeds))
+            else:
+                counts["replaced"] += 1
+                made += reading
+        entries, row = numbered(using, made, None)
+    into.entries.extend(entries)
+    into.rows.extend(row)
+    return missing
+
+
+def _gone(using: str, wanted: _Wanted, into: Replacement) -> None:
+    """A row isn't there: that is said already, unless its deletion is what may have come late."""
+    if not wanted.deletions:
+        counts["superseded"] += 1
+        return
+    again = [entry._replace(since=mark(entry.feed.name)) for entry in wanted.deletions]
+    entries, row = numbered(using, again, None)
+    into.entries.extend(entries)
+    into.rows.extend(row)
+
+
+def _reading(wanted: _Wanted, instance: models.Model) -> list[Entry] | None:
+    """The diffs that hold a row as it is now; ``None`` where it doesn't say all that the late ones did."""
+    registration = wanted.registration
+    data = visible_data(registration, instance)
+    if data is None or not wanted.names <= data.keys():
+        return None
+    action: Action = CREATE if wanted.is_created else UPDATE
+    if action == UPDATE:
+        data = {name: value for name, value in data.items() if name in wanted.names}
+    encoder = Encoder(action, versions.provisional(), new_nonce(), data, wanted.actor)
+    own = encoder.own()
+    foreign = encoder.foreign(Row(registration.label, pks.wire(registration.model, wanted.pk)))
+    name = registration.feed(wanted.pk).name
+    return [
+        Entry(feed, own, mark(feed.name))
+        if feed.name == name
+        else Entry(feed, foreign, mark(feed.name), len(foreign) - len(own))
+        for feed in wanted.feeds
+    ]
+
+
+def _wait_briefly(using: str) -> None:
+    connection = connections[using]
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET LOCAL lock_timeout = {LOCK_MILLISECONDS}")

@@ -1,0 +1,114 @@
+"""From a committed change to Redis, and what is left to do once that has answered.
+
+Settling needs the database (to read the rows of late diffs again, to empty the outbox), and waits until its connection
+is free for it: behind the commit, before the functions that wait for it.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from django.db import connections
+
+from diffs.store import SENDER, Entry, Floors, Late, Outcome, Receipt, get_store, hand_over
+
+from . import late, outbox
+
+logger = logging.getLogger("diffs")
+
+MOST_TRIES = 5
+"""How often the place of a late diff is taken by one that is late again."""
+MANUAL = "diffs_is_manual"
+"""The attribute of a connection whose transactions the project begins and ends itself, without ``atomic()``."""
+
+
+def send(
+    using: str, entries: Sequence[Entry], floors: Floors | None, rows: Sequence[int] = (), *, tries: int = 0
+) -> None:
+    """Send what was committed; never raises.
+
+    Args:
+        using: the database alias.
+        entries: diffs, with their versions.
+        floors: what old cursors are to be refused for.
+        rows: where it stands in the outbox.
+        tries: how often these diffs were late before.
+    """
+    if not entries and not floors:
+        return
+    receipt = Receipt(using, settle, rows, tries)
+    try:
+        outcome = hand_over(entries, floors, receipt)
+    except Exception:
+        logger.exception("There is no server for diffs: changes get none.")
+        return
+    if outcome is not None and (outcome.late or rows):
+        when_free(using, functools.partial(settle, [(receipt, outcome)]), functools.partial(_refuse, outcome.late))
+
+
+def settle(told: Sequence[tuple[Receipt, Outcome]]) -> None:
+    """Replace what came late, and remove from the outbox what Redis has; never raises.
+
+    Args:
+        told: what became of what was sent.
+    """
+    delivered: dict[str, list[int]] = defaultdict(list)
+    for receipt, outcome in told:
+        is_settled = _replace(receipt, outcome.late) if outcome.late else True
+        if is_settled and outcome.is_complete:
+            delivered[receipt.using] += receipt.rows
+    for using, rows in delivered.items():
+        try:
+            outbox.delete(using, rows)
+        except Exception:  # what stays is sent again, which changes nothing
+            logger.exception("What Redis has could not be removed from the outbox.")
+    if threading.current_thread().name == SENDER:
+        for using in {receipt.using for receipt, _ in told}:
+            connections[using].close()
+
+
+def _replace(receipt: Receipt, listed: Sequence[Late]) -> bool:
+    """Send a later reading in the place of late diffs; whether nothing of them has to be tried again."""
+    if receipt.tries >= MOST_TRIES:
+        return _refuse(listed)
+    try:
+        replacement = late.replace(receipt.using, listed)
+    except Exception:
+        logger.exception("Diffs came late, and their rows can't be read again: old cursors will be refused.")
+        return _refuse(listed)
+    send(
+        receipt.using,
+        replacement.entries,
+        replacement.floors or None,
+        replacement.rows,
+        tries=receipt.tries + 1,
+    )
+    return True
+
+
+def _refuse(listed: Sequence[Late]) -> bool:
+    late.counts["refused"] += len(listed)
+    return not listed or get_store().raise_floors(Floors(one.entry.feed for one in listed))
+
+
+def when_free(using: str, function: Callable[[], Any], otherwise: Callable[[], Any]) -> None:
+    """Call a function that uses the database, now or as soon as the commit that is under way lets it.
+
+    Args:
+        using: the database alias.
+        function: is called where the connection is or will be free.
+        otherwise: is called instead where nobody says when that will be.
+    """
+    connection = connections[using]
+    if connection.in_atomic_block or connection.get_autocommit():
+        function()
+    elif getattr(connection, MANUAL, False):
+        otherwise()
+    else:
+        # Django is about to call what waits for the commit.
+        connection.run_on_commit.insert(0, (set(), function, True))

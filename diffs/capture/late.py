@@ -1,8 +1,11 @@
 """Diffs that reached Redis after one of the same row with a higher version: a later reading of the row replaces them.
 
 The row is read under a lock, and the version of what takes the diff's place is drawn under it, too: so it is in order
-with all that was and will be committed. Where the row is gone, its deletion has a diff of its own, and where a deletion
-came late and the row is there again, so has its creation: these diffs are superseded.
+with all that was and will be committed. Where the row is gone, its deletion has a diff of its own, which supersedes these.
+
+A diff that may have moved the row between parents is replaced by the whole row: whoever follows one of them may not have
+heard that it was away meanwhile, nor of what was changed there. The same goes for a deletion, where the row is there
+again. And if such a row is gone, its deletion went to another parent.
 
 Where the feed doesn't tell whether a diff came late, a row that is gone may be so by just this deletion. There is
 nothing to lock; so the deletion is sent as it was, with its old version, and the feed is looked at again, which tells
@@ -64,19 +67,27 @@ class _Wanted:
     deletions: list[Entry] = dataclasses.field(default_factory=list)
     """Those that may have come in time."""
 
-    @property
-    def needs_reading(self) -> bool:
-        """Whether there is more to say than that the row is gone."""
-        return bool(self.feeds)
-
     def add(self, change: Change, late: Late) -> None:
-        if change.action != DELETE:
-            self.names.update(change.data)
-            self.is_created = self.is_created or change.action == CREATE
-            self.actor = change.actor if change.actor is not None else self.actor
-            self.feeds[late.entry.feed] = None
-        elif not late.version:
+        self.names.update(change.data)
+        self.is_created = self.is_created or change.action != UPDATE
+        self.actor = change.actor if change.actor is not None else self.actor
+        self.feeds[late.entry.feed] = None
+        if change.action == DELETE and not late.version:
             self.deletions.append(late.entry)
+
+    @property
+    def has_moved(self) -> bool:
+        """Whether a late diff may have taken the row from one parent to another."""
+        registration = self.registration
+        names = {parent.name for parent in registration.parents}
+        hidden = names - {field.name for field in registration.fields}
+        return registration.parent_hook is not None or bool(hidden or names & self.names)
+
+    @property
+    def parent_feeds(self) -> list[FeedRef]:
+        """Those of the feeds that are parents'."""
+        own = self.registration.feed(self.pk).name
+        return [feed for feed in self.feeds if feed.name.pk is not None and feed.name != own]
 
 
 def replace(using: str, late: Sequence[Late]) -> Replacement:
@@ -135,7 +146,7 @@ def _read(using: str, model: type[models.Model], listed: Sequence[_Wanted], into
                 _gone(using, wanted, into)
         except DatabaseError:  # the row stays locked for too long, or the database is in trouble
             counts["refused"] += 1
-            into.floors.add(Floors([*wanted.feeds, *(entry.feed for entry in wanted.deletions)]))
+            into.floors.add(Floors(wanted.feeds))
 
 
 def _read_locked(
@@ -156,8 +167,6 @@ def _read_locked(
         for wanted in listed:
             if wanted.pk not in found:
                 missing.append(wanted)
-            elif not wanted.needs_reading:
-                counts["superseded"] += 1
             elif (reading := _reading(wanted, found[wanted.pk])) is None:
                 counts["refused"] += 1
                 into.floors.add(Floors(wanted.feeds))
@@ -172,6 +181,9 @@ def _read_locked(
 
 def _gone(using: str, wanted: _Wanted, into: Replacement) -> None:
     """A row isn't there: that is said already, unless its deletion is what may have come late."""
+    if wanted.has_moved and (feeds := wanted.parent_feeds):
+        counts["refused"] += 1
+        into.floors.add(Floors(feeds))
     if not wanted.deletions:
         counts["superseded"] += 1
         return
@@ -188,7 +200,7 @@ def _reading(wanted: _Wanted, instance: models.Model) -> list[Entry] | None:
     if data is None or not wanted.names <= data.keys():
         return None
     action: Action = CREATE if wanted.is_created else UPDATE
-    if action == UPDATE:
+    if action == UPDATE and not wanted.has_moved:
         data = {name: value for name, value in data.items() if name in wanted.names}
     encoder = Encoder(action, versions.provisional(), new_nonce(), data, wanted.actor)
     own = encoder.own()

@@ -1,11 +1,12 @@
 """Diffs that reached Redis after one of the same row with a higher version: a later reading of the row replaces them.
 
 The row is read under a lock, and the version of what takes the diff's place is drawn under it, too: so it is in order
-with all that was and will be committed. Where the row is gone, its deletion has a diff of its own, which supersedes these.
+with all that was and will be committed. Where the row is gone, its deletion has a diff of its own, and where a deletion
+came late and the row is there again, so has its creation: these diffs are superseded.
 
-A diff that may have moved the row between parents is replaced by the whole row: whoever follows one of them may not have
-heard that it was away meanwhile, nor of what was changed there. The same goes for a deletion, where the row is there
-again. And if such a row is gone, its deletion went to another parent.
+In the feeds of parents that a row has left and come back to, this isn't enough: who follows one of them heard neither of
+what was changed while it was away, nor of its creation or deletion there. So a diff that may have moved the row is
+replaced by the whole row, and so is a deletion; where the row is gone, the parents' feeds are refused.
 
 Where the feed doesn't tell whether a diff came late, a row that is gone may be so by just this deletion. There is
 nothing to lock; so the deletion is sent as it was, with its old version, and the feed is looked at again, which tells
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from django.db import DatabaseError, connections, models, transaction
@@ -61,33 +62,44 @@ class _Wanted:
     names: set[str] = dataclasses.field(default_factory=set)
     """The fields that late diffs are about."""
     is_created: bool = False
+    has_moved: bool = False
+    """Whether a late diff may have taken the row from one parent to another."""
     actor: str | None = None
     feeds: dict[FeedRef, None] = dataclasses.field(default_factory=dict)
     """That get what the row holds."""
     deletions: list[Entry] = dataclasses.field(default_factory=list)
     """Those that may have come in time."""
 
+    @property
+    def needs_reading(self) -> bool:
+        """Whether there is more to say than that the row is gone."""
+        return bool(self.feeds)
+
     def add(self, change: Change, late: Late) -> None:
-        self.names.update(change.data)
-        self.is_created = self.is_created or change.action != UPDATE
-        self.actor = change.actor if change.actor is not None else self.actor
-        self.feeds[late.entry.feed] = None
+        feed = late.entry.feed
+        if change.action != DELETE or self._is_parent(feed):
+            self.names.update(change.data)
+            self.is_created = self.is_created or change.action != UPDATE
+            self.has_moved = self.has_moved or (change.action == UPDATE and _may_move(self.registration, change.data))
+            self.actor = change.actor if change.actor is not None else self.actor
+            self.feeds[feed] = None
         if change.action == DELETE and not late.version:
             self.deletions.append(late.entry)
 
     @property
-    def has_moved(self) -> bool:
-        """Whether a late diff may have taken the row from one parent to another."""
-        registration = self.registration
-        names = {parent.name for parent in registration.parents}
-        hidden = names - {field.name for field in registration.fields}
-        return registration.parent_hook is not None or bool(hidden or names & self.names)
-
-    @property
     def parent_feeds(self) -> list[FeedRef]:
         """Those of the feeds that are parents'."""
-        own = self.registration.feed(self.pk).name
-        return [feed for feed in self.feeds if feed.name.pk is not None and feed.name != own]
+        return [feed for feed in self.feeds if self._is_parent(feed)]
+
+    def _is_parent(self, feed: FeedRef) -> bool:
+        return feed.name.pk is not None and feed.name != self.registration.feed(self.pk).name
+
+
+def _may_move(registration: Registration, data: Mapping[str, Any]) -> bool:
+    """Whether a change may be one of the row's parents, whose fields need not appear in diffs."""
+    parents = {parent.name for parent in registration.parents}
+    hidden = parents - {field.name for field in registration.fields}
+    return registration.parent_hook is not None or bool(hidden or parents & data.keys())
 
 
 def replace(using: str, late: Sequence[Late]) -> Replacement:
@@ -146,7 +158,7 @@ def _read(using: str, model: type[models.Model], listed: Sequence[_Wanted], into
                 _gone(using, wanted, into)
         except DatabaseError:  # the row stays locked for too long, or the database is in trouble
             counts["refused"] += 1
-            into.floors.add(Floors(wanted.feeds))
+            into.floors.add(Floors([*wanted.feeds, *(entry.feed for entry in wanted.deletions)]))
 
 
 def _read_locked(
@@ -167,6 +179,8 @@ def _read_locked(
         for wanted in listed:
             if wanted.pk not in found:
                 missing.append(wanted)
+            elif not wanted.needs_reading:
+                counts["superseded"] += 1
             elif (reading := _reading(wanted, found[wanted.pk])) is None:
                 counts["refused"] += 1
                 into.floors.add(Floors(wanted.feeds))

@@ -7,6 +7,8 @@ from pathlib import Path
 from django.core.management import call_command
 from django.db import connection, transaction
 
+from diffs.store import drain
+
 from .lateness import note_late_diffs
 
 
@@ -21,6 +23,8 @@ def relay(late: Path) -> None:
     note_late_diffs(late)
     _wait_for_the_killed()
     call_command("relay_diffs", verbosity=0)
+    # As at the end of a process.
+    assert drain()
     assert not OutboxItem.objects.exists(), "Something stays in the outbox."
 
 

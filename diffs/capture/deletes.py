@@ -17,11 +17,11 @@ from diffs.diff import DELETE
 from diffs.registration import Registration
 from diffs.typing import AnyModel
 
-from . import bulk, links
+from . import bulk, links, versions
 from .changes import Subject, concerned, entries, is_unrecorded
 from .locking import locked, prepare
 from .tracking import recorded
-from .transaction import atomic_outside, record
+from .transaction import atomic_outside, gather, gathering, record
 
 _ATTRIBUTE = "diffs_parents"
 
@@ -45,7 +45,7 @@ def _record_deletion(sender: type[models.Model], instance: models.Model, using: 
     found = instance._state.__dict__.pop(_ATTRIBUTE, ())
     parents = {parent.name: (value,) for parent, value in zip(registration.parents, found, strict=False)}
     subject = Subject(registration, using, instance._get_pk_val(registration.model._meta), parents, instance)
-    record(using, entries(subject, DELETE, {}, {}))
+    gather(using, entries(subject, DELETE, {}, {}))
 
 
 def patch_collector() -> Callable[[], None]:
@@ -72,6 +72,12 @@ def patch_collector() -> Callable[[], None]:
 
     @functools.wraps(delete)
     def delete_recorded(self: Collector) -> tuple[int, dict[str, int]]:
+        if not versions.are_by_database():
+            return _delete(self)
+        with atomic_outside(self.using), gathering(self.using):
+            return _delete(self)
+
+    def _delete(self: Collector) -> tuple[int, dict[str, int]]:
         too_many = _too_many(self)
         table = links.deleted_table(self) or _child(self)
         if table is None and not too_many:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextvars import ContextVar
 from typing import Any, ClassVar
 
 from django.db import connections, transaction
@@ -110,6 +111,11 @@ def record(using: str, entries: Sequence[Entry], floors: Floors | None = None) -
     Returns:
         What a rollback takes away; ``None`` where nothing can be rolled back.
     """
+    gathering = _gathering.get()
+    if gathering is not None and gathering.entries and gathering.using == using:
+        # What comes in the middle keeps its place.
+        gathered, gathering.entries = gathering.entries, []
+        record(using, gathered)
     connection = connections[using]
     entries, rows = numbered(using, entries, floors)
     if not _can_roll_back(connection):
@@ -121,6 +127,42 @@ def record(using: str, entries: Sequence[Entry], floors: Floors | None = None) -
     handover = Handover(using, entries, floors, rows)
     handover.wait(connection)
     return handover
+
+
+class _Gathering:
+    """The diffs of an operation that makes them one by one."""
+
+    def __init__(self, using: str) -> None:
+        self.using = using
+        self.entries: list[Entry] = []
+
+
+_gathering: ContextVar[_Gathering | None] = ContextVar("diffs_gathering", default=None)
+
+
+@contextlib.contextmanager
+def gathering(using: str) -> Iterator[None]:
+    """Let what is gathered in this block be recorded together, so that it gets one version and one row of the outbox.
+
+    Args:
+        using: the database alias; a transaction is under way.
+    """
+    gathered = _Gathering(using)
+    token = _gathering.set(gathered)
+    try:
+        yield
+    finally:
+        _gathering.reset(token)
+    record(using, gathered.entries)
+
+
+def gather(using: str, entries: Sequence[Entry]) -> None:
+    """Record diffs with others of the operation that is under way, or at once where none gathers."""
+    gathering = _gathering.get()
+    if gathering is None or gathering.using != using:
+        record(using, entries)
+    else:
+        gathering.entries += entries
 
 
 def deliver(handovers: Iterable[Handover]) -> None:

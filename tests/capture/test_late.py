@@ -44,10 +44,7 @@ def folded(subject: Any, pk: Any = None) -> dict[str, Any] | None:
     for diff in feed_of(subject):
         if diff.pk != wanted:
             continue
-        if diff.action == "delete":
-            row = None
-        else:
-            row = {**(row or {}), **diff.data}
+        row = None if diff.action == "delete" else {**(row or {}), **diff.data}
     return row
 
 
@@ -72,7 +69,8 @@ def test_p7_a_late_diff_of_another_field_says_what_that_field_holds(held: Held, 
         Question.objects.filter(pk=question.pk).update(text="How?")
     Question.objects.filter(pk=question.pk).update(votes=2)
     assert held.let_go() == {"late": 1, "replaced": 1}
-    assert recording.feeds() == {name(question): [said("update", question, votes=2), said("update", question, text="How?")]}
+    told = [said("update", question, votes=2), said("update", question, text="How?")]
+    assert recording.feeds() == {name(question): told}
 
 
 def test_what_comes_in_order_is_left_as_it_is(held: Held, recording: Recording) -> None:

@@ -91,11 +91,12 @@ class Command(BaseCommand):
     def _run(self, aliases: Sequence[str], batch_size: int, grace: float) -> None:
         """Send what each database has now."""
         for alias in aliases:
-            waiting = outbox.backlog(alias)
-            self._progress.total = waiting.count
-            lag = f", the oldest for {age_text(int(waiting.lag.total_seconds() * 1_000_000))}" if waiting.count else ""
-            self._show(0, f"{alias}: {count_text(waiting.count, 'row')} waiting{lag}")
-            self._relay(alias, batch_size, grace)
+            count, lag = outbox.backlog(alias)
+            if count:
+                self._progress.total = count
+                oldest = age_text(int(lag.total_seconds() * 1_000_000))
+                self._show(0, f"{alias}: {count_text(count, 'row')} waiting, the oldest for {oldest}")
+                self._relay(alias, batch_size, grace)
 
     def _relay(self, alias: str, batch_size: int, grace: float) -> None:
         done = above = 0

@@ -17,6 +17,8 @@ from django.core.checks import CheckMessage, Error, Warning
 from django.db import connections, models
 
 from . import conf
+from .capture import outbox
+from .capture.versions import are_by_database
 from .conf import NAME, did_you_mean, settings
 from .errors import ConfigurationError
 from .feed import FeedDescriptor
@@ -43,6 +45,7 @@ def register_checks() -> None:
     checks.register(check_settings, TAG)
     checks.register(check_deployment, TAG, deploy=True)
     checks.register(check_models, TAG)
+    checks.register(check_tables, TAG, checks.Tags.database)
 
 
 def check_settings(app_configs: Apps = None, **_: Any) -> list[CheckMessage]:
@@ -53,6 +56,7 @@ def check_settings(app_configs: Apps = None, **_: Any) -> list[CheckMessage]:
     ]
     try:
         options, is_fake = settings.redis, settings.test_mode
+        found += _order_problems()
     except ConfigurationError:
         return found  # which says it
     return [*found, *(_fake_problems() if is_fake else _server_problems(options))]
@@ -82,6 +86,36 @@ def check_models(app_configs: Apps = None, **_: Any) -> list[CheckMessage]:
         if app_configs is None or registration.model._meta.app_config in app_configs
     ]
     return [*_alias_problems(chosen), *(found for each in chosen for check in _MODEL_CHECKS for found in check(each))]
+
+
+def check_tables(app_configs: Apps = None, databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """Whether the databases whose changes are recorded have the outbox's table, where it is needed."""
+    try:
+        if not are_by_database():
+            return []
+    except ConfigurationError:
+        return []
+    recorded = {alias for registration in registrations() for alias in registration.options.databases}
+    return [
+        Warning(
+            f"The database {alias!r} has no table {outbox.TABLE!r}, and so its changes can't be saved.",
+            hint=f"Run manage.py migrate diffs --database {alias}.",
+            id="diffs.W007",
+        )
+        for alias in databases or ()
+        if alias in recorded and outbox.TABLE not in connections[alias].introspection.table_names()
+    ]
+
+
+def _order_problems() -> Iterator[CheckMessage]:
+    if settings.use_transactions:
+        return
+    for name in ["outbox"] * settings.outbox + ["versions"] * (settings.versions == "database"):
+        yield Error(
+            f"{NAME}[{name!r}] needs transactions, and {NAME}['use_transactions'] is off.",
+            hint="Leave 'use_transactions' on.",
+            id="diffs.E013",
+        )
 
 
 def _fake_problems() -> Iterator[CheckMessage]:

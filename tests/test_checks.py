@@ -21,7 +21,8 @@ from django.test.utils import isolate_apps
 
 import diffs
 from diffs import checks
-from diffs.checks import check_deployment, check_models, check_settings
+from diffs.checks import check_deployment, check_models, check_settings, check_tables
+from diffs.models import OutboxItem
 from diffs.registration import registrations
 from diffs.testing import registered
 
@@ -37,6 +38,7 @@ KNOWN = [
     "max_listeners",
     "max_page_size",
     "max_wait",
+    "outbox",
     "page_size",
     "prefix",
     "public_actors",
@@ -45,6 +47,7 @@ KNOWN = [
     "test_mode",
     "token_age",
     "use_transactions",
+    "versions",
 ]
 
 
@@ -76,6 +79,7 @@ RIGHT = [
     {"redis": {"embedded": True, "directory": "/srv/diffs", "db": 2}},
     {"redis": {"embedded": False, "host": "cache"}},
     {"redis": {"host": "nowhere.invalid", "single_connection_client": True}},
+    {"outbox": True, "versions": "database", "use_transactions": True},
     {"max_element_age": 60, "token_age": 3600, "page_size": 10, "public_actors": True},
     {"test_mode": True, "redis": {"anything": "goes"}},
 ]
@@ -107,6 +111,17 @@ WRONG: list[tuple[Any, list[tuple[str, str, str]]]] = [
                 "DIFFS_SETTINGS['test_mode'] has a value of the wrong type or range (str).",
                 "It takes True or False.",
             )
+        ],
+    ),
+    (
+        {"outbox": True, "versions": "database", "use_transactions": False},
+        [
+            (
+                "diffs.E013",
+                f"DIFFS_SETTINGS[{name!r}] needs transactions, and DIFFS_SETTINGS['use_transactions'] is off.",
+                "Leave 'use_transactions' on.",
+            )
+            for name in ("outbox", "versions")
         ],
     ),
     (
@@ -631,3 +646,22 @@ def test_whole_project_has_no_errors() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         call_command("check", tags=["diffs"], deploy=True)
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "other"])
+def test_databases_need_the_outbox_s_table_only_where_it_is_used() -> None:
+    def found(**raw: Any) -> list[str]:
+        with override_settings(DIFFS_SETTINGS=raw):
+            return [message.msg for message in check_tables(databases=["default", "other"])]
+
+    assert found(outbox=True) == []
+    with connections["default"].schema_editor() as editor:
+        editor.delete_model(OutboxItem)
+    try:
+        told = ["The database 'default' has no table 'diffs_outbox', and so its changes can't be saved."]
+        assert found(outbox=True) == found(versions="database") == told
+        assert found() == []
+        assert found(outbox="yes") == []
+    finally:
+        with connections["default"].schema_editor() as editor:
+            editor.create_model(OutboxItem)

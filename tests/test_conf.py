@@ -21,6 +21,8 @@ TAKES = {
     "redis": "a dict: host, port, db, url, embedded or any other argument of redis.Redis",
     "max_element_age": AGE,
     "flush": "'commit' or 'background'",
+    "versions": "'clock' or 'database'",
+    "outbox": "True or False",
     "use_transactions": SWITCH,
     "test_mode": SWITCH,
     "prefix": "text without braces",
@@ -41,6 +43,8 @@ DEFAULTS = {
     "redis": {},
     "max_element_age": 3_600_000_000,
     "flush": "commit",
+    "versions": "clock",
+    "outbox": False,
     "use_transactions": True,
     "test_mode": False,
     "prefix": "diffs",
@@ -71,6 +75,8 @@ WRONG = [
         for value in (0, 1, "yes", "", None, [])
     ],
     *[("flush", value) for value in ("", "Commit", None, True, ["commit"])],
+    *[("versions", value) for value in ("", "row", None, True)],
+    *[("outbox", value) for value in (None, 1, "yes")],
     *[("prefix", value) for value in ("", "a{b", "a}b", b"diffs", None, 7)],
     *[
         (name, value)
@@ -106,6 +112,9 @@ RIGHT = [
     ("token_age", MINUTE, 60_000_000),
     ("token_age", 1.5, 1_500_000),
     ("flush", "background", "background"),
+    ("versions", "database", "database"),
+    ("versions", "clock", "clock"),
+    ("outbox", True, True),
     ("flush", "commit", "commit"),
     ("use_transactions", False, False),
     ("test_mode", True, True),

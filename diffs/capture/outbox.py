@@ -52,7 +52,7 @@ class Item(NamedTuple):
 class Backlog(NamedTuple):
     """What waits."""
 
-    count: int
+    rows: int
     lag: dt.timedelta
     """The age of the oldest row."""
 

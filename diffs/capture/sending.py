@@ -111,4 +111,5 @@ def when_free(using: str, function: Callable[[], Any], otherwise: Callable[[], A
         otherwise()
     else:
         # Django is about to call what waits for the commit.
-        connection.run_on_commit.insert(0, (set(), function, True))
+        waiting: list[Any] = connection.run_on_commit
+        waiting.insert(0, (set(), function, True))

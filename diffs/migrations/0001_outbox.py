@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from django.db import migrations, models
+from django.db.migrations.operations.base import Operation
 from django.db.models.functions import Now
 
 
@@ -10,8 +13,8 @@ class Migration(migrations.Migration):
     """Makes ``diffs_outbox``."""
 
     initial = True
-    dependencies: list[tuple[str, str]] = []
-    operations = [
+    dependencies: ClassVar[list[tuple[str, str]]] = []
+    operations: ClassVar[list[Operation]] = [
         migrations.CreateModel(
             name="OutboxItem",
             fields=[

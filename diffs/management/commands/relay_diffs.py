@@ -83,7 +83,11 @@ class Command(BaseCommand):
     def _watch(self, aliases: Sequence[str], batch_size: int, interval: float) -> None:
         while True:
             self._sum = self._sum._replace(left=0)
-            self._run(aliases, batch_size, WATCHED_GRACE)
+            try:
+                self._run(aliases, batch_size, WATCHED_GRACE)
+            except Error as error:
+                # The database may be back the next time.
+                self.stderr.write(self.style.WARNING(f"The outbox can't be read ({error}); this is tried again."))
             for alias in aliases:
                 connections[alias].close_if_unusable_or_obsolete()
             time.sleep(interval)
@@ -91,11 +95,11 @@ class Command(BaseCommand):
     def _run(self, aliases: Sequence[str], batch_size: int, grace: float) -> None:
         """Send what each database has now."""
         for alias in aliases:
-            count, lag = outbox.backlog(alias)
-            if count:
-                self._progress.total = count
+            rows, lag = outbox.backlog(alias)
+            if rows:
+                self._progress.total = rows
                 oldest = age_text(int(lag.total_seconds() * 1_000_000))
-                self._show(0, f"{alias}: {count_text(count, 'row')} waiting, the oldest for {oldest}")
+                self._show(0, f"{alias}: {count_text(rows, 'row')} waiting, the oldest for {oldest}")
                 self._relay(alias, batch_size, grace)
 
     def _relay(self, alias: str, batch_size: int, grace: float) -> None:

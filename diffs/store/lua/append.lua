@@ -38,72 +38,74 @@ local is_quiet = not since or (since == clock and ARGV[3] == epoch)
 local is_known = ARGV[3] == epoch or ARGV[3] == ''
 local timestamp = tick(total)
 
-local function is_foreign(member)
-  return math.floor((string.byte(member) or 0) / 8) % 2 == 1
-end
+local ahead_in
+-- Making functions takes time, and most calls need none.
+if not is_quiet then
+  local function is_foreign(member)
+    return math.floor((string.byte(member) or 0) / 8) % 2 == 1
+  end
 
-local function version_of(member)
-  local a, b, c, d, e, f, g = string.byte(member, 2, 8)
-  return g and (((((a * 256 + b) * 256 + c) * 256 + d) * 256 + e) * 256 + f) * 256 + g or 0
-end
+  local function version_of(member)
+    local a, b, c, d, e, f, g = string.byte(member, 2, 8)
+    return g and (((((a * 256 + b) * 256 + c) * 256 + d) * 256 + e) * 256 + f) * 256 + g or 0
+  end
 
--- The highest version of each row among members, of rows whose name has this length.
-local function versions_of(members, length)
-  local found = {}
-  for index = 1, #members do
-    local member = members[index]
-    if is_foreign(member) == (length > 0) then
-      local row, version = string.sub(member, 13, 12 + length), version_of(member)
-      if version > (found[row] or 0) then
-        found[row] = version
+  -- The highest version of each row among members, of rows whose name has this length.
+  local function versions_of(members, length)
+    local found = {}
+    for index = 1, #members do
+      local member = members[index]
+      if is_foreign(member) == (length > 0) then
+        local row, version = string.sub(member, 13, 12 + length), version_of(member)
+        if version > (found[row] or 0) then
+          found[row] = version
+        end
       end
     end
+    return found
   end
-  return found
-end
 
--- What was appended to a feed since the mark; nil where that can't be told.
-local function appended_since(key, model, window)
-  if not is_known then
-    return nil
-  end
-  local floors = redis.call('HMGET', meta, 'floor', 'floor:' .. model, 'cleared')
-  local gone = clock - window
-  for index = 1, 3 do
-    -- The floor of a shard's beginning hides nothing from those who knew that it was empty.
-    if not (index == 1 and ARGV[3] == '') then
-      gone = math.max(gone, tonumber(floors[index]) or 0)
+  -- What was appended to a feed since the mark; nil where that can't be told.
+  local function appended_since(key, model, window)
+    if not is_known then
+      return nil
     end
+    local floors = redis.call('HMGET', meta, 'floor:' .. model, 'cleared', 'floor')
+    local gone = math.max(tonumber(floors[1]) or 0, tonumber(floors[2]) or 0)
+    if ARGV[3] ~= '' then
+      -- The floor of a shard's beginning hides nothing from those who knew that it was empty.
+      gone = math.max(gone, tonumber(floors[3]) or 0, clock - window)
+    end
+    if since < gone then
+      return nil
+    end
+    local found = redis.pcall('ZREVRANGEBYSCORE', key, '+inf', since + 1, 'LIMIT', 0, LOOKBACK + 1)
+    if found.err then
+      return {}
+    end
+    return #found <= LOOKBACK and found or nil
   end
-  if ARGV[3] ~= '' and since < gone then
-    return nil
-  end
-  local found = redis.pcall('ZREVRANGEBYSCORE', key, '+inf', since + 1, 'LIMIT', 0, LOOKBACK + 1)
-  if found.err then
-    return {}
-  end
-  return #found <= LOOKBACK and found or nil
-end
 
--- A function that tells of a feed's members which version is ahead of them; nil where none is.
-local function ahead_in(key, model, window)
-  local newer = appended_since(key, model, window)
-  if newer and #newer == 0 then
-    return nil
-  end
-  local by_length = {}
-  return function(member, length)
-    local version = 0
-    if newer then
-      by_length[length] = by_length[length] or versions_of(newer, length)
-      version = by_length[length][string.sub(member, 13, 12 + length)] or 0
-      local own = version_of(member)
-      if version <= own or (version >= DATABASE and own < DATABASE) then
-        return nil
+  -- A function that tells of a feed's members which version is ahead of them; nil where none is.
+  ahead_in = function(key, model, window)
+    local newer = appended_since(key, model, window)
+    if newer and #newer == 0 then
+      return nil
+    end
+    local by_length = {}
+    return function(member, length)
+      local version = 0
+      if newer then
+        by_length[length] = by_length[length] or versions_of(newer, length)
+        version = by_length[length][string.sub(member, 13, 12 + length)] or 0
+        local own = version_of(member)
+        if version <= own or (version >= DATABASE and own < DATABASE) then
+          return nil
+        end
       end
+      -- One that is there has only been sent again, and a key of another type is told by adding.
+      return not redis.pcall('ZSCORE', key, member) and version or nil
     end
-    -- One that is there has only been sent again.
-    return not redis.call('ZSCORE', key, member) and version or nil
   end
 end
 
@@ -114,7 +116,7 @@ for feed = 2, #KEYS do
   local model, window, lengths = ARGV[position], tonumber(ARGV[position + 1]), ARGV[position + 2]
   local last = position + 3 + tonumber(ARGV[position + 3])
   local first = position + 4
-  local ahead = not is_quiet and ahead_in(key, model, window)
+  local ahead = ahead_in and ahead_in(key, model, window)
   position = first
   local failed = false
   while position <= last do

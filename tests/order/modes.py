@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 MODES: Mapping[str, Mapping[str, Any]] = {
+    "clock": {"journal": True},
     "database": {"versions": "database"},
     "database, in the background": {"versions": "database", "flush": "background", "moves": False},
     "outbox": {"outbox": True},
@@ -13,4 +14,8 @@ MODES: Mapping[str, Mapping[str, Any]] = {
     "narrow": {"versions": "database", "register": {"narrow": True}, "stale": True, "moves": False},
     "full_saves": {"versions": "database", "register": {"full_saves": "all"}, "stale": True, "moves": False},
 }
-"""Options of a scenario. Rows that are saved without a lock don't move meanwhile."""
+"""Options of a scenario. Rows that are saved without a lock don't move meanwhile.
+
+By the clock of one machine versions are in order where they are drawn while the row is locked, in a transaction, which
+the journal makes of each change. A save by itself is committed already when its version is drawn.
+"""

@@ -43,5 +43,6 @@ def test_p7_clients_that_apply_diffs_in_order_end_with_the_rows_that_many_wrote_
 ) -> None:
     found = prove_order(Scenario(seed=4, **MODES[mode]), own_database, server.options, SECONDS, INVERSIONS)
     assert [client["wrong"] for client in found["clients"]] == [[], [], []]
+    assert [client["versioned"] for client in found["clients"]] == [[], [], []]
     assert [client["twice"] for client in found["clients"]] == [0, 0, 0]
     assert found["late"] > 0

@@ -28,7 +28,9 @@ from benchmarks.harness.row import Row  # noqa: E402
 from benchmarks.harness.runs import Run  # noqa: E402
 
 # In the order in which they are shown.
-FAMILIES = ("loading", "saving", "bulk", "polling", "live", "waiting", "memory", "pruning", "scale", "stages", "peers")
+FAMILIES = (
+    "loading", "saving", "bulk", "polling", "live", "waiting", "memory", "pruning", "scale", "stages", "outbox", "peers",
+)  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -7,7 +7,7 @@ import datetime as dt
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from django.db import DEFAULT_DB_ALIAS, models
 
@@ -18,6 +18,7 @@ from .keys import FeedName
 from .store import FeedRef
 from .typing import AnyField
 
+FullSaves = Literal["changed", "all"]
 Permission = str | Callable[[Any, type[models.Model], Any], bool]
 
 
@@ -41,6 +42,10 @@ class Options:
     """Aliases whose changes are recorded."""
     accessor: str = "diffs"
     """The attribute that gives the feed."""
+    narrow: bool = False
+    """Whether a full save of a loaded object writes only what changed."""
+    full_saves: FullSaves = "changed"
+    """What the diff of a save holds: of what was written that which changed, or all of it."""
 
 
 class Parent(NamedTuple):
@@ -160,6 +165,11 @@ class Registration:
             if hasattr(self.model, name):
                 return name
         return None
+
+    @cached_property
+    def tells_all_written(self) -> bool:
+        """Whether the diff of a save holds all that was written, changed or not."""
+        return self.options.narrow or self.options.full_saves == "all"
 
     @cached_property
     def has_other_feeds(self) -> bool:

@@ -15,7 +15,7 @@ from . import conf
 from .capture import wiring
 from .errors import RegistrationError
 from .feed import FeedDescriptor
-from .registration import Options, Permission, Registration, add, find, registrations, remove
+from .registration import FullSaves, Options, Permission, Registration, add, find, registrations, remove
 
 M = TypeVar("M", bound=models.Model)
 Age = Any
@@ -39,6 +39,8 @@ def register(
     permission: Permission | None = ...,
     databases: Iterable[str] | None = ...,
     accessor: str = ...,
+    narrow: bool = ...,
+    full_saves: FullSaves = ...,
 ) -> type[M]: ...
 
 
@@ -53,6 +55,8 @@ def register(
     permission: Permission | None = ...,
     databases: Iterable[str] | None = ...,
     accessor: str = ...,
+    narrow: bool = ...,
+    full_saves: FullSaves = ...,
 ) -> Callable[[type[M]], type[M]]: ...
 
 
@@ -67,6 +71,8 @@ def register(
     permission: Permission | None = None,
     databases: Iterable[str] | None = None,
     accessor: str = "diffs",
+    narrow: bool = False,
+    full_saves: FullSaves = "changed",
 ) -> Any:
     """Record every committed change of a model.
 
@@ -84,6 +90,10 @@ def register(
             model and primary key; who may view the model unless given.
         databases: aliases whose changes are recorded; ``"default"`` unless given.
         accessor: the attribute that gives the feed.
+        narrow: a full ``save()`` of a loaded object writes only what changed, so that an object which is out of date
+            writes no old values over newer ones.
+        full_saves: what the diff of a ``save()`` holds: of what was written that which ``"changed"``, or ``"all"``
+            of it.
 
     Returns:
         The model; without one, a decorator.
@@ -100,6 +110,8 @@ def register(
         permission=permission,
         databases=_names("databases", databases),
         accessor=accessor,
+        narrow=narrow,
+        full_saves=full_saves,
     )
     if model is None:
         return functools.partial(_register, options=options)
@@ -254,8 +266,16 @@ def _options(**given: Any) -> Options:
         )
     if not (isinstance(accessor, str) and accessor.isidentifier()):
         raise RegistrationError("accessor= takes the name of an attribute.")
-    if not isinstance(given["model_feed"], bool):
-        raise RegistrationError("model_feed= takes True or False.")
+    for option in ("model_feed", "narrow"):
+        if not isinstance(given[option], bool):
+            raise RegistrationError(f"{option}= takes True or False.")
+    if given["full_saves"] not in ("changed", "all"):
+        raise RegistrationError("full_saves= takes 'changed' or 'all'.")
+    if given["narrow"] and given["full_saves"] == "all":
+        raise RegistrationError(
+            "narrow=True already makes diffs hold all that is written, and writes only what changed: leave "
+            "full_saves='all' out, or narrow."
+        )
     if given["databases"] is None:
         del given["databases"]
     elif not given["databases"]:

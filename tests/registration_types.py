@@ -32,11 +32,14 @@ assert_type(Configured().name, str)
 assert_type(diffs.register(Called), type[Called])
 assert_type(diffs.register(Called, fields=("name",), model_feed=True, accessor="changes"), type[Called])
 diffs.register("app.Model", databases=["default"])
+assert_type(diffs.register(Called, narrow=True, full_saves="changed"), type[Called])
 decorator: Callable[[type[Called]], type[Called]] = diffs.register(parent=("a", "b"))
 
 diffs.register(Called, ["name"])  # type: ignore[call-overload]
 diffs.register(Called, excluded=["name"])  # type: ignore[call-overload]
 diffs.register(Called, model_feed="yes")  # type: ignore[call-overload]
+diffs.register(Called, narrow=1)  # type: ignore[call-overload]
+diffs.register(Called, full_saves="some")  # type: ignore[call-overload]
 diffs.register(5)  # type: ignore[call-overload]
 
 feed = diffs.feed_of(Bare())

@@ -28,6 +28,7 @@ from diffs import registry
 from diffs.errors import NotRegistered, RegistrationError
 from diffs.feed import FeedManager
 from diffs.registration import Options, Registration, find, find_label, registrations, require, takes_created, window_of
+from diffs.testing import registered
 from tests.capture.plain import nothing_registered
 from tests.capture.recorded import Recording
 from tests.testapp.models import (
@@ -61,6 +62,8 @@ PATCHED = [
     (Collector, "collect"),
     (Collector, "delete"),
     (UpdateQuery, "update_batch"),
+    (models.Model, "save"),
+    (models.Model, "_do_update"),
     (BaseDatabaseWrapper, "commit"),
     (BaseDatabaseWrapper, "set_autocommit"),
     (BaseDatabaseWrapper, "savepoint_rollback"),
@@ -140,6 +143,8 @@ class TestForms:
             permission=allowed,
             databases=["default", "other"],
             accessor="changes",
+            narrow=True,
+            full_saves="changed",
         )(define(name=models.TextField(), owner=models.ForeignKey(Author, models.CASCADE)))
         registration = require(thing)
         assert registration.options == Options(
@@ -151,6 +156,8 @@ class TestForms:
             permission=allowed,
             databases=("default", "other"),
             accessor="changes",
+            narrow=True,
+            full_saves="changed",
         )
         assert (repr(registration), registration.window) == ("<Registration: testapp.thing>", 60_000_000)
         assert isinstance(thing.changes, FeedManager)
@@ -226,6 +233,14 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "an accessor that is no name": ({"accessor": "my diffs"}, "accessor= takes the name of an attribute."),
     "an accessor that is no text": ({"accessor": None}, "accessor= takes the name of an attribute."),
     "a model feed that is a number": ({"model_feed": 1}, "model_feed= takes True or False."),
+    "narrowing that is a text": ({"narrow": "yes"}, "narrow= takes True or False."),
+    "an unknown way to tell": ({"full_saves": "some"}, "full_saves= takes 'changed' or 'all'."),
+    "no way to tell": ({"full_saves": None}, "full_saves= takes 'changed' or 'all'."),
+    "narrowing, and telling more than is written": (
+        {"narrow": True, "full_saves": "all"},
+        "narrow=True already makes diffs hold all that is written, and writes only what changed: leave "
+        "full_saves='all' out, or narrow.",
+    ),
     "an accessor that a field has": (
         {"accessor": "votes"},
         "testapp.Thing has an attribute 'votes' already: choose another with accessor=.",
@@ -346,6 +361,15 @@ class TestInheritance:
         assert [find(model) for model in (thing, child, later)] == [None] * 3
         assert find(own) is not None
 
+    @pytest.mark.parametrize("options", [{"narrow": True}, {"full_saves": "all"}], ids=["narrow", "all"])
+    def test_how_saves_are_told_is_inherited_too(self, isolated: Apps, options: dict[str, Any]) -> None:
+        base = diffs.register(define("Base", is_abstract=True, name=models.TextField()), **options)
+        try:
+            thing = require(define("Thing", base))
+            assert (thing.options, thing.tells_all_written) == (Options(**options), True)
+        finally:
+            registry.unregister(base)
+
     def test_the_nearest_abstract_base_counts(self, isolated: Apps) -> None:
         base = diffs.register(define("Base", is_abstract=True, name=models.TextField()), exclude=["name"])
         nearer = diffs.register(define("Nearer", base, is_abstract=True), model_feed=True)
@@ -442,6 +466,16 @@ class TestUndone:
             for signal in SIGNALS:
                 assert not [receiver for receiver in signal.receivers if receiver[0][0] == "diffs"]
         assert {home(owner, name) for owner, name in PATCHED} == {"diffs"}
+
+    def test_saves_are_django_s_again_when_the_last_model_that_narrows_them_is_gone(self) -> None:
+        with nothing_registered():
+            before = models.Model.save, models.Model._do_update  # type: ignore[attr-defined]
+            with registered(Author, narrow=True), registered(Tag):
+                with registered(Question, narrow=True):
+                    assert models.Model.save is not before[0]
+                assert models.Model.save is not before[0]
+            with registered(Tag):
+                assert (models.Model.save, models.Model._do_update) == before  # type: ignore[attr-defined]
 
     def test_a_child_stays_hooked_when_its_parent_no_longer_is(self, recording: Recording) -> None:
         registration = require(Place)

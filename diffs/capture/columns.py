@@ -79,6 +79,7 @@ class Column:
 
     __slots__ = (
         "_checks", "attname", "comparable", "copy", "field", "is_generated", "is_json", "is_mutable", "kinds", "name",
+        "sets_itself",
     )  # fmt: skip
 
     def __init__(self, field: AnyField) -> None:
@@ -90,6 +91,8 @@ class Column:
         """Whether a value can change in place."""
         self.is_json = type(concrete(field)) is django_json.JSONField and field.decoder is None
         """Whether its values are what ``json.loads`` gives."""
+        self.sets_itself = bool(getattr(field, "auto_now", False)) or not _is_django_s(field.pre_save)
+        """Whether each save gives it a value: ``auto_now``, or a ``pre_save`` that isn't Django's."""
         self.copy: Callable[[Any], Snapshot] = snapshot_of_json if self.is_json else snapshot_of
         self.kinds: dict[type, Form] = {}
         """Types whose values the database surely gives back, each with what makes a diff's value of one."""
@@ -159,6 +162,10 @@ class Column:
         if self.field.many_to_many:
             return values.many_to_many_data(self.field, value)
         return values.stored(self.field, value)
+
+
+def _is_django_s(function: Any) -> bool:
+    return str(function.__module__).startswith("django.")
 
 
 def is_mutable(field: AnyField) -> bool:

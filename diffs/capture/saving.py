@@ -13,7 +13,7 @@ from diffs.diff import CREATE, UPDATE
 from diffs.registration import Registration
 from diffs.store import Entry
 
-from . import links, tracking, values, versions
+from . import links, telling, tracking, values, versions
 from .changes import Subject, concerned, entries, is_unrecorded, own_entries
 from .columns import Column, columns_of, computed_from, local_columns, shown
 from .tracking import known, recorded, value_of
@@ -62,8 +62,8 @@ class _Write:
     """One write of one table."""
 
     __slots__ = (
-        "before", "changed", "columns", "every", "instance", "is_last", "model", "raw", "update_fields", "updated",
-        "using",
+        "before", "changed", "columns", "every", "instance", "is_last", "model", "parents_before", "raw", "told",
+        "update_fields", "updated", "using",
     )  # fmt: skip
 
     def __init__(
@@ -92,6 +92,10 @@ class _Write:
         """What the row held, as far as that is known."""
         self.changed: Mapping[Column, Any] = tracking.changed(instance, self.columns, self.before) if updated else {}
         """The columns that hold something else than before, with what that was, `DEFERRED` where it isn't known."""
+        self.told = self.changed
+        """Those that a diff tells of."""
+        self.parents_before: Mapping[str, Any] = {}
+        """By attribute names the parents that the row had, where the object wasn't relied on for them."""
 
     def _only(self, update_fields: Collection[str] | None) -> Sequence[Column]:
         columns = local_columns(self.model) if self.raw else self.columns
@@ -106,6 +110,9 @@ def _saved(write: _Write) -> None:
     registration = recorded(write.model, write.using)
     made: list[Entry] = []
     if registration is not None and not is_unrecorded(registration, write.using):
+        if registration.tells_all_written and write.updated:
+            write.parents_before = telling.parents_before(write.instance, is_last=write.is_last)
+            write.told = telling.written(write.instance, write.columns, write.before, write.changed)
         made = _entries(registration, write)
     if not made and (not write.is_last or (write.updated and not write.changed)):
         return
@@ -141,7 +148,7 @@ def _entries(registration: Registration, write: _Write) -> list[Entry]:
     parents = _present_parents(registration, write) if registration.parents else {}
     _read_back(write, registration, pk, fresh, parents)
     feeds = {
-        parent.name: (parents[parent.name], value_of(write.before, parent.attname)) for parent in registration.parents
+        parent.name: (parents[parent.name], _parent_before(write, parent.attname)) for parent in registration.parents
     }
     subject = Subject(registration, write.using, pk, feeds, write.instance)
     return entries(subject, action, fresh, dirty)
@@ -153,7 +160,7 @@ def _plain_values(write: _Write) -> Mapping[Column, Any] | None:
         return None
     held = write.instance.__dict__
     found = {}
-    for column in write.changed if write.updated else write.columns:
+    for column in write.told if write.updated else write.columns:
         value = found[column] = held.get(column.attname, DEFERRED)
         if type(value) not in column.kinds and not column.is_plain(value):
             return None
@@ -162,13 +169,18 @@ def _plain_values(write: _Write) -> Mapping[Column, Any] | None:
 
 def _present_parents(registration: Registration, write: _Write) -> dict[str, Any]:
     """The foreign keys that stand in the row now: what was written, else what was there."""
-    written = {column.attname for column in write.columns}
+    columns = write.told if registration.tells_all_written and write.updated else write.columns
+    written = {column.attname for column in columns}
     return {
         parent.name: write.instance.__dict__.get(parent.attname, DEFERRED)
         if parent.attname in written
-        else value_of(write.before, parent.attname)
+        else _parent_before(write, parent.attname)
         for parent in registration.parents
     }
+
+
+def _parent_before(write: _Write, attname: str) -> Any:
+    return write.parents_before.get(attname, value_of(write.before, attname))
 
 
 def _dirty(registration: Registration, write: _Write) -> Mapping[Column, Any]:
@@ -176,10 +188,14 @@ def _dirty(registration: Registration, write: _Write) -> Mapping[Column, Any]:
     may_show = shown(registration)
     if not write.updated:
         return {column: DEFERRED for column in may_show if not column.field.many_to_many}
-    dirty = write.changed
+    dirty = write.told
     if registration.has_own_detection:
         own = write.instance.get_dirty_fields(check_relationship=True)  # type: ignore[attr-defined]
-        dirty = {column: own[name] for column in write.columns for name in (column.name, column.attname) if name in own}
+        found = {column: own[name] for column in write.columns for name in (column.name, column.attname) if name in own}
+        if registration.tells_all_written:
+            # It only says what that was before.
+            found = {column: found.get(column, old) for column, old in dirty.items()}
+        dirty = found
     if write.every.has_generated:
         # A field that may be shown can be computed from one that may not.
         computed = computed_from(dirty, write.columns)

@@ -14,7 +14,7 @@ from django.db.models.sql.subqueries import UpdateQuery
 from diffs.registration import Registration
 from diffs.typing import AnyModel, AnyQuerySet
 
-from . import bulk_updating, creating, deletes, links, updating
+from . import bulk_updating, creating, deletes, links, narrowing, telling, updating
 from .context import is_inside
 from .saving import save_table_for
 from .tracking import from_db_for, refresh_from_db_for
@@ -26,6 +26,7 @@ Undo = Callable[[], None]
 _originals: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
 
 _undo_patches: list[Undo] = []
+_undo_narrowing: list[Undo] = []
 _hooked: dict[type[models.Model], list[Undo]] = {}
 _reasons: dict[type[models.Model], set[Registration]] = {}
 
@@ -38,10 +39,12 @@ def install(registration: Registration) -> None:
     if not _undo_patches:
         patches = (patch_commits, deletes.patch_collector, _patch_querysets, _patch_batches)
         _undo_patches.extend(patch() for patch in patches)
+    if registration.options.narrow and not _undo_narrowing:
+        _undo_narrowing.append(narrowing.patch_saves())
     _hook(registration.model, registration)
     for sender in _senders(registration.model):
         deletes.connect(sender)
-    links.forget_links()
+    _forget()
 
 
 def install_relations(registration: Registration) -> None:
@@ -61,10 +64,23 @@ def uninstall(registration: Registration) -> None:
             del _reasons[model]
             for undo in _hooked.pop(model):
                 undo()
-    links.forget_links()
+    _forget()
+    if not any(reason.options.narrow for reasons in _reasons.values() for reason in reasons):
+        _undo(_undo_narrowing)
     if not _hooked:
-        while _undo_patches:
-            _undo_patches.pop()()
+        _undo(_undo_patches)
+
+
+def _undo(patches: list[Undo]) -> None:
+    while patches:
+        patches.pop()()
+
+
+def _forget() -> None:
+    """Work out anew what depends on all registrations."""
+    links.forget_links()
+    narrowing.forget_narrowed()
+    telling.forget_hearers()
 
 
 def connect_proxy(model: type[models.Model]) -> None:
@@ -84,7 +100,7 @@ def _hook(model: AnyModel, registration: Registration) -> None:
     _reasons.setdefault(model, set()).add(registration)
     undone = _hooked.setdefault(model, [])
     if not undone:
-        undone.append(_set(model, "_save_table", save_table_for(_original(model._save_table))))
+        undone.append(_set(model, "_save_table", save_table_for(telling.save_table_for(_original(model._save_table)))))
         undone.append(_set(model, "from_db", from_db_for(_original(model.from_db))))
         undone.append(_set(model, "refresh_from_db", refresh_from_db_for(_original(model.refresh_from_db))))
 

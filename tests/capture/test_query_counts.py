@@ -16,6 +16,7 @@ from tests.testapp.models import (
     Author,
     Book,
     Choice,
+    Crate,
     Group,
     Membership,
     Person,
@@ -23,6 +24,8 @@ from tests.testapp.models import (
     Rectangle,
     Restaurant,
     Score,
+    Shelf,
+    Stamped,
     Tag,
     Ticker,
 )
@@ -78,6 +81,10 @@ def choice(rows: int) -> Choice:
 
 def choices(rows: int) -> list[Choice]:
     return Choice.objects.bulk_create([Choice(question=question(1), text="a") for _ in range(rows)])
+
+
+def crate(rows: int) -> Crate:
+    return Crate.objects.create(shelf=Shelf.objects.create(name="a"), label="a")
 
 
 def tagged(rows: int) -> tuple[Question, list[Tag]]:
@@ -149,6 +156,9 @@ TABLE = [
         1,
     ),
     Added("save() with a hook", lambda n: Score.objects.create(name="a"), lambda row: change(row, points=1), 0),
+    Added("save() with narrow=True", lambda n: Stamped.objects.create(text="a"), lambda row: change(row, text="b"), 0),
+    Added("save() of nothing new with narrow=True", crate, lambda row: row.save(), 0),
+    Added("save() of a child with narrow=True", crate, lambda row: change(row, label="b"), 1, 1),
     Added("get() and refresh_from_db()", author, lambda row: Author.objects.get(pk=row.pk).refresh_from_db(), 0),
     Added("delete()", ticker, lambda row: row.delete(), 0, 1),
     Added("delete() of a child", choice, lambda row: row.delete(), 1, 2),

@@ -33,6 +33,7 @@ from .keys import Country, Currency, Rate, Seat, Token
 from .options import Archive, Bulletin, Notice, Ticker
 from .polls import Choice, Question, Tag
 from .relations import Author, Book, Friend, Group, Membership, Person, Playlist, Position, Song
+from .stale import Careful, Crate, Glass, Pallet, Stamped
 
 __all__ = [
     "Airline",
@@ -42,10 +43,12 @@ __all__ = [
     "Bar",
     "Book",
     "Bulletin",
+    "Careful",
     "Choice",
     "Comment",
     "Contact",
     "Country",
+    "Crate",
     "Currency",
     "Dear",
     "Document",
@@ -54,6 +57,7 @@ __all__ = [
     "Flight",
     "Friend",
     "Friendly",
+    "Glass",
     "Group",
     "HotQuestion",
     "Invoice",
@@ -63,6 +67,7 @@ __all__ = [
     "Membership",
     "Note",
     "Notice",
+    "Pallet",
     "Parcel",
     "Patch",
     "Person",
@@ -81,6 +86,7 @@ __all__ = [
     "Shelf",
     "Snapshot",
     "Song",
+    "Stamped",
     "Survey",
     "Tag",
     "TaggedItem",

@@ -29,8 +29,9 @@ from benchmarks.harness.runs import Run  # noqa: E402
 
 # In the order in which they are shown.
 FAMILIES = (
-    "loading", "saving", "bulk", "polling", "live", "waiting", "memory", "pruning", "scale", "stages", "outbox", "peers",
-)  # fmt: skip
+    *("loading", "saving", "bulk", "polling", "live", "waiting", "memory", "pruning", "scale", "stages", "comparing"),
+    *("outbox", "peers"),
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -7,7 +7,9 @@ A member is a head of twelve bytes and a body::
     bytes 8-11   nonce: with the version the diff's id
     body         msgpack objects, one behind the other:
                  model and pk, only where the row isn't the one that the feed is named after;
-                 the actor, only where there is one; the data (a deletion without any has none)
+                 the actor, only where there is one;
+                 a list of the fields that have changed but are not in the data, only where there are some;
+                 the data (a deletion without any has none)
 
 The head can be read without msgpack, also by a Lua script. Dates, date-times and UUIDs are stored in binary form
 (msgpack extension types 1 to 4) and read as the text that Django's JSON serializer gives them, save that
@@ -23,7 +25,7 @@ import math
 import os
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgpack
@@ -68,6 +70,8 @@ class Change(NamedTuple):
     """Whose change it is; ``None``: the object that the feed is named after."""
     actor: str | None
     data: Mapping[str, Any]
+    omitted: tuple[str, ...] = ()
+    """Fields that have changed, whose values were too large for `data`."""
 
 
 class _Nonces:
@@ -106,6 +110,7 @@ class Encoder:
         data: field names to values: ``None``, bool, int within ±2**53, float, str, list, dict with text keys,
             datetime, date, UUID.
         actor: who did it, or ``None``.
+        omitted: fields that have changed as well, none of which is in `data`.
 
     Raises:
         SerializationError: `data` holds something else.
@@ -114,11 +119,19 @@ class Encoder:
     __slots__ = ("_bits", "_identity", "_rest")
 
     def __init__(
-        self, action: Action, version: int, nonce: bytes, data: Mapping[str, Any], actor: str | None = None
+        self,
+        action: Action,
+        version: int,
+        nonce: bytes,
+        data: Mapping[str, Any],
+        actor: str | None = None,
+        omitted: Collection[str] = (),
     ) -> None:
         self._bits = _BITS[action]
         self._identity = version.to_bytes(7, "big") + nonce
-        self._rest = _pack(data) if data or action != DELETE else b""
+        self._rest = _pack(data) if data or omitted or action != DELETE else b""
+        if omitted:
+            self._rest = _pack(list(omitted)) + self._rest
         if actor is not None:
             self._bits |= _ACTOR
             self._rest = _pack(actor) + self._rest
@@ -150,10 +163,17 @@ def decode(member: bytes) -> Change:
     try:
         row = Row(objects.pop(), objects.pop()) if bits & _FOREIGN else None
         actor = objects.pop() if bits & _ACTOR else None
-        data = objects.pop() if objects or _ACTIONS[bits & _ACTION_BITS] != DELETE else {}
+        omitted = objects.pop() if objects and isinstance(objects[-1], list) else None
+        data = objects.pop() if objects or omitted is not None or _ACTIONS[bits & _ACTION_BITS] != DELETE else {}
     except IndexError:
         raise MemberError("A stored diff is cut short.") from None
-    if objects or not isinstance(data, dict) or (row is not None and not isinstance(row.model, str)):
+    if (
+        objects
+        or not isinstance(data, dict)
+        or (row is not None and not isinstance(row.model, str))
+        or (actor is not None and not isinstance(actor, str))
+        or (omitted is not None and not _are_omitted(omitted, data))
+    ):
         raise MemberError("A stored diff is damaged.")
     return Change(
         id=member[1:HEAD_LENGTH].hex(),
@@ -162,6 +182,7 @@ def decode(member: bytes) -> Change:
         row=row,
         actor=actor,
         data=data,
+        omitted=() if omitted is None else tuple(omitted),
     )
 
 
@@ -178,6 +199,20 @@ def with_version(member: bytes, version: int) -> bytes:
         version: 0 to 2**56 - 1.
     """
     return member[:1] + version.to_bytes(7, "big") + member[8:]
+
+
+def _are_omitted(names: Sequence[Any], data: Mapping[str, Any]) -> bool:
+    are_names = bool(names) and all(isinstance(name, str) for name in names)
+    return are_names and len(set(names)) == len(names) and data.keys().isdisjoint(names)
+
+
+def packed_size(value: Any) -> int:
+    """How many bytes a value takes in a member.
+
+    Raises:
+        SerializationError: a diff can't hold it.
+    """
+    return len(_pack(value))
 
 
 def timestamp_text(value: dt.datetime) -> str:

@@ -12,8 +12,9 @@ from .diff import CREATE, DELETE, Diff
 def collapse(diffs: Iterable[Diff]) -> list[Diff]:
     """Fold diffs into one per object.
 
-    Fields take their last value. What was created and deleted again is left out; what was deleted and created again
-    counts as created, because its data is whole. Each result stands where the object's last diff stood.
+    Fields take their last value; one whose last value was too large for a diff is named in ``omitted``. What was
+    created and deleted again is left out; what was deleted and created again counts as created, because its data is
+    whole. Each result stands where the object's last diff stood.
 
     Args:
         diffs: in the order of their feed.
@@ -32,4 +33,10 @@ def _fold(was_there: bool, before: Diff | None, diff: Diff) -> Diff | None:
         return diff if was_there else None
     if before is None or diff.action == CREATE:
         return diff
-    return dataclasses.replace(diff, action=before.action, data={**before.data, **diff.data})
+    data = {**before.data, **diff.data}
+    omitted = before.omitted
+    if omitted or diff.omitted:
+        # In a diff that is the last word, no older value may look like it.
+        data = {name: value for name, value in data.items() if name not in diff.omitted}
+        omitted = tuple(dict.fromkeys([*(name for name in omitted if name not in data), *diff.omitted]))
+    return dataclasses.replace(diff, action=before.action, data=data, omitted=omitted)

@@ -37,7 +37,8 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 10**9
 
 
-def _is_count(value: Any) -> bool:
+def is_count(value: Any) -> bool:
+    """Whether this is a positive whole number."""
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
@@ -88,25 +89,29 @@ def _is_bool(value: Any) -> bool:
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 
 _AGE = "a positive number of seconds, or a timedelta"
+_COUNT = "a positive whole number"
 _KEYS = {
     "redis": _Key({}, "a dict: host, port, db, url, embedded or any other argument of redis.Redis", _is_redis),
     "max_element_age": _Key(3600, _AGE, is_age, microseconds),
+    "max_elements": _Key(10_000, f"{_COUNT}, or None", lambda value: value is None or is_count(value)),
+    "max_diff_bytes": _Key(65_536, _COUNT, is_count),
+    "max_m2m": _Key(1000, _COUNT, is_count),
     "flush": _Key("commit", "'commit' or 'background'", lambda value: value in ("commit", "background")),
     "versions": _Key("clock", "'clock' or 'database'", lambda value: value in ("clock", "database")),
     "outbox": _Key(False, "True or False", _is_bool),
     "use_transactions": _Key(True, "True or False", _is_bool),
     "test_mode": _Key(False, "True or False", _is_bool),
     "prefix": _Key("diffs", "text without braces", _is_prefix),
-    "max_bulk_diffs": _Key(10_000, "a positive whole number", _is_count),
-    "page_size": _Key(100, "a positive whole number", _is_count),
-    "max_page_size": _Key(1000, "a positive whole number", _is_count),
-    "max_feeds": _Key(50, "a positive whole number", _is_count),
+    "max_bulk_diffs": _Key(10_000, _COUNT, is_count),
+    "page_size": _Key(100, _COUNT, is_count),
+    "max_page_size": _Key(1000, _COUNT, is_count),
+    "max_feeds": _Key(50, _COUNT, is_count),
     "token_age": _Key(86_400, _AGE, is_age, microseconds),
     "public_actors": _Key(False, "True or False", _is_bool),
     "max_wait": _Key(60, "a whole number of seconds, or 0", _is_whole),
     "stream_age": _Key(600, _AGE, is_age, seconds),
     "heartbeat": _Key(15, _AGE, is_age, seconds),
-    "max_listeners": _Key(20_000, "a positive whole number", _is_count),
+    "max_listeners": _Key(20_000, _COUNT, is_count),
     "allowed_hosts": _Key(None, "None, or a list of host names as in ALLOWED_HOSTS", _is_hosts),
     "cors_origins": _Key([], "a list of origins such as 'https://app.example.com', or ['*']", _is_origins, frozenset),
 }
@@ -131,6 +136,24 @@ class Settings:
         """How long a diff is kept where the model doesn't say otherwise, in microseconds."""
         age: int = self._get("max_element_age")
         return age
+
+    @property
+    def max_elements(self) -> int | None:
+        """The most diffs that a feed keeps where the model doesn't say otherwise; ``None``: all of its window."""
+        most: int | None = self._get("max_elements")
+        return most
+
+    @property
+    def max_diff_bytes(self) -> int:
+        """The most bytes that a stored diff may have; fields that don't fit are named instead."""
+        most: int = self._get("max_diff_bytes")
+        return most
+
+    @property
+    def max_m2m(self) -> int:
+        """The most objects of a many-to-many field that a diff lists; a field with more is named instead."""
+        most: int = self._get("max_m2m")
+        return most
 
     @property
     def flush(self) -> str:

@@ -38,6 +38,8 @@ class Diff:
     """Orders the diffs of one row by commit."""
     actor: str | None = None
     """Who did it, where that was recorded and may be shown."""
+    omitted: tuple[str, ...] = ()
+    """Fields that have changed as well, whose values are too large for a diff: read the object to have them."""
 
     @property
     def created(self) -> bool:

@@ -255,6 +255,7 @@ def to_diff(member: bytes, position: int, epoch: str, own: codec.Row) -> Diff:
         id=change.id,
         action=change.action,
         data=change.data,
+        omitted=change.omitted,
         position=position,
         cursor=str(Cursor(epoch, position)),
         model=model,

@@ -80,7 +80,11 @@ class Keyspace(NamedTuple):
 
     def floor(self, name: FeedName) -> str:
         """The feed's own floor."""
-        return f"{self.prefix}:{{{name.shard}}}:floor:{name}"
+        return self.floor_in(name.shard, name)
+
+    def floor_in(self, shard: str, name: FeedName) -> str:
+        """The same, where the shard is known."""
+        return f"{self.prefix}:{{{shard}}}:floor:{name}"
 
     def of_feed(self, name: FeedName) -> tuple[str, str, str]:
         """What `meta`, `feed` and `floor` give for a feed."""

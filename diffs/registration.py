@@ -36,6 +36,8 @@ class Options:
     """Whether one feed for the whole model is kept."""
     max_element_age: float | dt.timedelta | None = None
     """This model's window; ``None``: the setting's."""
+    max_elements: int | None = None
+    """The most diffs that a feed of this model keeps; ``None``: the setting's."""
     permission: Permission | None = None
     """Who may pull; ``None``: who has the model's view permission."""
     databases: tuple[str, ...] = (DEFAULT_DB_ALIAS,)
@@ -90,6 +92,11 @@ class Registration:
         return None if age is None else microseconds(age)
 
     @property
+    def max_elements(self) -> int | None:
+        """The most diffs that this model's feeds keep; ``None``: all of their window."""
+        return self.options.max_elements or settings.max_elements
+
+    @property
     def model_feed(self) -> FeedRef:
         """The feed of all its objects.
 
@@ -100,7 +107,7 @@ class Registration:
             raise NoModelFeed(
                 f"{self.model._meta.label} keeps no feed of all its objects: register it with model_feed=True."
             )
-        return FeedRef(FeedName(self.label), self.window)
+        return FeedRef(FeedName(self.label), self.window, self.max_elements)
 
     def feed(self, pk: Any) -> FeedRef:
         """An object's feed.
@@ -109,7 +116,8 @@ class Registration:
             ValueError: `pk` can't be a primary key of the model.
         """
         window = self._own_window or settings.max_element_age
-        return FeedRef(FeedName(self.label, pks.text(self.model, pk)), window)
+        bound = self.options.max_elements or settings.max_elements
+        return FeedRef(FeedName(self.label, pks.text(self.model, pk)), window, bound)
 
     def allows(self, field: AnyField) -> bool:
         """Whether a field may appear in diffs."""

@@ -36,6 +36,7 @@ def register(
     parent: str | Iterable[str] | None = ...,
     model_feed: bool = ...,
     max_element_age: Age | None = ...,
+    max_elements: int | None = ...,
     permission: Permission | None = ...,
     databases: Iterable[str] | None = ...,
     accessor: str = ...,
@@ -52,6 +53,7 @@ def register(
     parent: str | Iterable[str] | None = ...,
     model_feed: bool = ...,
     max_element_age: Age | None = ...,
+    max_elements: int | None = ...,
     permission: Permission | None = ...,
     databases: Iterable[str] | None = ...,
     accessor: str = ...,
@@ -68,6 +70,7 @@ def register(
     parent: str | Iterable[str] | None = None,
     model_feed: bool = False,
     max_element_age: Age | None = None,
+    max_elements: int | None = None,
     permission: Permission | None = None,
     databases: Iterable[str] | None = None,
     accessor: str = "diffs",
@@ -86,6 +89,7 @@ def register(
         parent: foreign keys whose objects' feeds also get the diffs: a name or several.
         model_feed: keep one feed for the whole model, too.
         max_element_age: how long a diff is kept, seconds or a ``timedelta``; the setting's unless given.
+        max_elements: the most diffs that one of its feeds keeps, the newest; the setting's unless given.
         permission: who may pull: a permission's name, ``"public"``, ``"authenticated"``, or a function of request,
             model and primary key; who may view the model unless given.
         databases: aliases whose changes are recorded; ``"default"`` unless given.
@@ -107,6 +111,7 @@ def register(
         parent=_names("parent", (parent,) if isinstance(parent, str) else parent) or (),
         model_feed=model_feed,
         max_element_age=max_element_age,
+        max_elements=max_elements,
         permission=permission,
         databases=_names("databases", databases),
         accessor=accessor,
@@ -259,6 +264,8 @@ def _options(**given: Any) -> Options:
     age, permission, accessor = given["max_element_age"], given["permission"], given["accessor"]
     if age is not None and not conf.is_age(age):
         raise RegistrationError("max_element_age= takes a positive number of seconds, or a timedelta.")
+    if given["max_elements"] is not None and not conf.is_count(given["max_elements"]):
+        raise RegistrationError("max_elements= takes a positive whole number.")
     if not (permission is None or callable(permission) or _is_rule(permission)):
         raise RegistrationError(
             "permission= takes 'public', 'authenticated', the name of a permission ('app.codename'), or a function of "

@@ -51,6 +51,7 @@ SCALARS = st.one_of(
 VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(TEXT, inner), max_leaves=20)
 DATA = st.dictionaries(TEXT, VALUES, max_size=6)
 ROWS = st.builds(Row, TEXT, st.integers(-SAFE, SAFE) | TEXT | st.uuids() | st.lists(TEXT | st.integers(0, 9)))
+NAMES = st.lists(TEXT, max_size=4, unique=True)
 ACTIONS = st.sampled_from(["create", "update", "delete"])
 VERSIONS = st.integers(0, MAX_VERSION)
 NONCES = st.binary(min_size=4, max_size=4)
@@ -75,27 +76,45 @@ def read_back(value: Any) -> Any:
     return value
 
 
-@given(ACTIONS, VERSIONS, NONCES, DATA, st.none() | TEXT, ROWS)
+@given(ACTIONS, VERSIONS, NONCES, DATA, st.none() | TEXT, ROWS, NAMES)
 def test_change_survives_its_stored_form_in_its_own_and_in_other_feeds(
-    action: Any, version: int, nonce: bytes, data: dict[str, Any], actor: str | None, row: Row
+    action: Any, version: int, nonce: bytes, data: dict[str, Any], actor: str | None, row: Row, names: list[str]
 ) -> None:
-    encoder = Encoder(action, version, nonce, data, actor)
-    expected = Change(diff_id(version, nonce), action, version, None, actor, read_back(data))
+    omitted = [name for name in names if name not in data]
+    encoder = Encoder(action, version, nonce, data, actor, omitted)
+    expected = Change(diff_id(version, nonce), action, version, None, actor, read_back(data), tuple(omitted))
     assert decode(encoder.own()) == expected
     assert decode(encoder.foreign(row)) == expected._replace(row=Row(row.model, read_back(row.pk)))
     assert encoder.own() == encoder.own()
 
 
-@given(st.data(), ACTIONS, VERSIONS, NONCES, DATA, st.none() | TEXT, ROWS)
+@given(st.data(), ACTIONS, VERSIONS, NONCES, DATA, st.none() | TEXT, ROWS, NAMES)
 def test_every_truncation_is_an_error_or_a_whole_change_without_its_data(
-    draw: st.DataObject, action: Any, version: int, nonce: bytes, data: dict[str, Any], actor: str | None, row: Row
+    draw: st.DataObject,
+    action: Any,
+    version: int,
+    nonce: bytes,
+    data: dict[str, Any],
+    actor: str | None,
+    row: Row,
+    names: list[str],
 ) -> None:
-    encoder = Encoder(action, version, nonce, data, actor)
+    encoder = Encoder(action, version, nonce, data, actor, [name for name in names if name not in data])
     for member in (encoder.own(), encoder.foreign(row)):
         found = decodes_or_refuses(member[: draw.draw(st.integers(0, len(member) - 1))])
         # A deletion may have no data, so the end of its actor is an end.
         whole = Change(diff_id(version, nonce), "delete", version, found and found.row, actor, {})
         assert found in (None, whole)
+
+
+def test_every_single_truncation_of_a_member_that_names_fields_is_an_error() -> None:
+    for action in ("create", "update", "delete"):
+        member = Encoder(action, 1, NONCE, {"a": 1}, "ada", ["b", "c"]).own()  # type: ignore[arg-type]
+        found = [decodes_or_refuses(member[:length]) for length in range(len(member))]
+        # A deletion may end behind its actor.
+        assert [change for change in found if change] == (
+            [Change(diff_id(1, NONCE), "delete", 1, None, "ada", {})] if action == "delete" else []
+        )
 
 
 def test_every_single_truncation_of_an_update_is_an_error() -> None:
@@ -191,6 +210,15 @@ def test_unknown_format_or_action_is_an_error(bits: int) -> None:
         (0x15, [{"a": 1}]),
         (0x16, []),
         (0x11, [{1: 2}]),
+        (0x11, [["b"]]),
+        (0x12, [["b"]]),
+        (0x11, [{"a": 1}, ["b"]]),
+        (0x11, [[], {"a": 1}]),
+        (0x11, [["a"], {"a": 1}]),
+        (0x11, [["b", "b"], {"a": 1}]),
+        (0x11, [["b", 7], {"a": 1}]),
+        (0x11, [["b"], ["c"], {"a": 1}]),
+        (0x15, [["b"], {"a": 1}]),
         (0x11, [{"a": msgpack.ExtType(5, b"")}]),
         (0x11, [{"a": msgpack.ExtType(4, b"no uuid")}]),
     ],

@@ -32,6 +32,8 @@ def apply(found: list[Diff], world: World) -> World:
             world[key(diff)] = dict(diff.data)
         else:
             world[key(diff)] = {**world.get(key(diff), {}), **diff.data}
+        if diff.action != DELETE:
+            world[key(diff)].update(dict.fromkeys(diff.omitted, "to be fetched"))
     return world
 
 
@@ -52,9 +54,18 @@ def histories(draw: st.DrawFn) -> tuple[World, list[Diff]]:
         data = {} if action == DELETE else draw(DATA)
         if action == CREATE:
             data = {**dict.fromkeys("xyz", 0), **data}
+        omitted = () if action == DELETE else tuple(draw(st.sets(st.sampled_from("xyz"))))
         found.append(
             Diff(
-                id=str(position), action=action, data=data, position=position, cursor="", model=model, pk=pk, version=0
+                id=str(position),
+                action=action,
+                data={name: value for name, value in data.items() if name not in omitted},
+                omitted=omitted,
+                position=position,
+                cursor="",
+                model=model,
+                pk=pk,
+                version=0,
             )
         )
     return world, found
@@ -73,6 +84,7 @@ def test_the_net_change_makes_of_the_objects_what_all_changes_make(history: tupl
     last = {key(diff): diff.id for diff in found}
     assert all(last[key(diff)] == diff.id for diff in net)
     assert [diff.position for diff in net] == sorted(diff.position for diff in net)
+    assert all(diff.data.keys().isdisjoint(diff.omitted) for diff in net)
 
 
 def happened(*actions: str) -> list[Diff]:
@@ -120,3 +132,17 @@ def test_the_net_change_of_one_object(actions: list[str], net: str | None) -> No
     else:
         data = {} if net == DELETE else {"text": str(len(actions))}
         assert collapse(found) == [dataclasses.replace(found[-1], action=net, data=data)]  # type: ignore[arg-type]
+
+
+def test_a_field_is_omitted_where_its_last_value_was() -> None:
+    first, second, third = happened(CREATE, UPDATE, UPDATE)
+    small, large = {"text": "small"}, {"text": "y"}
+    first = dataclasses.replace(first, data=small)
+    second = dataclasses.replace(second, data={"votes": 1}, omitted=("text",))
+    assert collapse([first, second]) == [
+        dataclasses.replace(second, action=CREATE, data={"votes": 1}, omitted=("text",))
+    ]
+    third = dataclasses.replace(third, data=large, omitted=("votes",))
+    assert collapse([first, second, third]) == [
+        dataclasses.replace(third, action=CREATE, data=large, omitted=("votes",))
+    ]

@@ -20,6 +20,9 @@ ORIGINS = "a list of origins such as 'https://app.example.com', or ['*']"
 TAKES = {
     "redis": "a dict: host, port, db, url, embedded or any other argument of redis.Redis",
     "max_element_age": AGE,
+    "max_elements": f"{COUNT}, or None",
+    "max_diff_bytes": COUNT,
+    "max_m2m": COUNT,
     "flush": "'commit' or 'background'",
     "versions": "'clock' or 'database'",
     "outbox": "True or False",
@@ -42,6 +45,9 @@ TAKES = {
 DEFAULTS = {
     "redis": {},
     "max_element_age": 3_600_000_000,
+    "max_elements": 10_000,
+    "max_diff_bytes": 65_536,
+    "max_m2m": 1000,
     "flush": "commit",
     "versions": "clock",
     "outbox": False,
@@ -80,9 +86,18 @@ WRONG = [
     *[("prefix", value) for value in ("", "a{b", "a}b", b"diffs", None, 7)],
     *[
         (name, value)
-        for name in ("max_bulk_diffs", "page_size", "max_page_size", "max_feeds", "max_listeners")
+        for name in (
+            "max_diff_bytes",
+            "max_m2m",
+            "max_bulk_diffs",
+            "page_size",
+            "max_page_size",
+            "max_feeds",
+            "max_listeners",
+        )
         for value in (0, -1, True, 1.5, "10", None)
     ],
+    *[("max_elements", value) for value in (0, -1, True, 1.5, "10", MINUTE)],
     *[("max_wait", value) for value in (-1, True, 1.5, "10", None, MINUTE, 1_000_000_000)],
     *[("allowed_hosts", value) for value in ([], "example.com", {"example.com"}, [None], [""], False)],
     *[
@@ -119,6 +134,10 @@ RIGHT = [
     ("use_transactions", False, False),
     ("test_mode", True, True),
     ("prefix", "my site:diffs", "my site:diffs"),
+    ("max_elements", 500, 500),
+    ("max_elements", None, None),
+    ("max_diff_bytes", 1024, 1024),
+    ("max_m2m", 50, 50),
     ("max_bulk_diffs", 1, 1),
     ("page_size", 20, 20),
     ("page_size", 5000, 1000),

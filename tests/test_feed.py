@@ -91,6 +91,12 @@ class TestSequence:
         assert (diff.created, diff.timestamp.tzinfo) == (True, UTC)
         assert diff.timestamp.timestamp() == pytest.approx(told["timestamp"] / 1e6, abs=1e-5)
 
+    def test_a_diff_names_what_was_too_large_for_it(self, filled: Filled) -> None:
+        filled.append("update", {"votes": 1}, omitted=["text", "tags"])
+        (diff,) = Question(pk=1).diffs.latest(1)  # type: ignore[attr-defined]
+        assert (diff.data, diff.omitted) == ({"votes": 1}, ("text", "tags"))
+        assert Question(pk=1).diffs[0].omitted == ()  # type: ignore[attr-defined]
+
     def test_a_diff_cant_be_changed(self, feed: Feed) -> None:
         with pytest.raises(dataclasses.FrozenInstanceError):
             feed[0].pk = 2  # type: ignore[misc]

@@ -32,6 +32,7 @@ from diffs.testing import registered
 from tests.capture.plain import nothing_registered
 from tests.capture.recorded import Recording
 from tests.testapp.models import (
+    Airport,
     Author,
     Bar,
     Choice,
@@ -140,6 +141,7 @@ class TestForms:
             parent="owner",
             model_feed=True,
             max_element_age=dt.timedelta(minutes=1),
+            max_elements=50,
             permission=allowed,
             databases=["default", "other"],
             accessor="changes",
@@ -153,6 +155,7 @@ class TestForms:
             parent=("owner",),
             model_feed=True,
             max_element_age=dt.timedelta(minutes=1),
+            max_elements=50,
             permission=allowed,
             databases=("default", "other"),
             accessor="changes",
@@ -220,6 +223,9 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         {"max_element_age": dt.timedelta(seconds=-1)},
         "max_element_age= takes a positive number of seconds, or a timedelta.",
     ),
+    "a bound of nothing": ({"max_elements": 0}, "max_elements= takes a positive whole number."),
+    "a bound that is no number": ({"max_elements": "10"}, "max_elements= takes a positive whole number."),
+    "a bound that is yes": ({"max_elements": True}, "max_elements= takes a positive whole number."),
     "an unknown rule": (
         {"permission": "everybody"},
         "permission= takes 'public', 'authenticated', the name of a permission ('app.codename'), or a function of "
@@ -419,6 +425,18 @@ class TestLookups:
     def test_a_window_that_isnt_given_is_the_settings(self, settings: Any) -> None:
         settings.DIFFS_SETTINGS = {**settings.DIFFS_SETTINGS, "max_element_age": 10}
         assert require(Question).window == 10_000_000
+
+    def test_feeds_keep_as_many_diffs_as_the_model_says_or_else_the_settings(
+        self, settings: Any, isolated: Apps
+    ) -> None:
+        assert require(Question).feed(1).max_elements == 10_000
+        settings.DIFFS_SETTINGS = {**settings.DIFFS_SETTINGS, "max_elements": 10}
+        assert require(Question).feed(1).max_elements == 10
+        assert require(Airport).model_feed.max_elements == 10
+        settings.DIFFS_SETTINGS = {**settings.DIFFS_SETTINGS, "max_elements": None}
+        assert require(Question).feed(1).max_elements is None
+        own = require(diffs.register(define(), max_elements=3, model_feed=True))
+        assert own.feed(1).max_elements == own.model_feed.max_elements == 3
 
     @pytest.mark.parametrize(
         ("hook", "expected"),

@@ -61,6 +61,33 @@ def test_stopped_server_leaves_neither_process_nor_folder() -> None:
         os.kill(server.pid, 0)
 
 
+@pytest.mark.store
+def test_replica_has_what_its_master_has_until_it_lags_behind_and_takes_over(store_server: RedisServer) -> None:
+    with RedisServer(store_server.kind) as master, RedisServer(store_server.kind) as replica:
+        master.cli("SET", "key", "before")
+        replica.follow(master)
+        assert replica.cli("GET", "key") == b"before"
+        replica.lag_behind()
+        master.cli("SET", "key", "behind")
+        with pytest.raises(redis.ReadOnlyError):
+            replica.cli("SET", "other", "value")
+        replica.take_over()
+        assert replica.cli("SET", "other", "value")
+        assert replica.cli("GET", "key") == b"before"
+
+
+@pytest.mark.store
+def test_key_is_evicted_and_no_other(store_server: RedisServer) -> None:
+    with RedisServer(store_server.kind) as server:
+        for key in ("one", "two"):
+            server.cli("SET", key, "value", "EX", 1000)
+        assert server.evict("one")
+        assert not server.evict("one")
+        assert (server.client.keys(), server.client.info("stats")["evicted_keys"]) == ([b"two"], 1)
+        assert server.cli("SET", "three", "value")
+        assert server.client.config_get("maxmemory*")["maxmemory-policy"] == "noeviction"
+
+
 def test_server_that_cannot_start_says_why() -> None:
     with pytest.raises(RuntimeError, match="maxmemory"):
         RedisServer(best_kind(), {"maxmemory": "much"})

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from django.db import models
 from django.db.models.base import DEFERRED
 
 from diffs import pks
-from diffs.codec import Encoder, Row, new_nonce
+from diffs.codec import Row
 from diffs.diff import CREATE, DELETE, UPDATE, Action
 from diffs.errors import RegistrationError, SerializationError
 from diffs.registration import Parent, Registration, find
@@ -18,9 +18,9 @@ from diffs.store import Entry, FeedRef, Floors, mark
 
 from . import values
 from .columns import Column, shown
-from .context import current_actor, unrecorded
+from .context import unrecorded
+from .members import TooLarge, members_of
 from .transaction import record
-from .versions import provisional
 
 logger = logging.getLogger("diffs")
 
@@ -39,7 +39,11 @@ class Subject(NamedTuple):
 
 
 def entries(
-    subject: Subject, action: Action, fresh: Mapping[Column, Any], previous: Mapping[Column, Any]
+    subject: Subject,
+    action: Action,
+    fresh: Mapping[Column, Any],
+    previous: Mapping[Column, Any],
+    omitted: Collection[Column] = (),
 ) -> list[Entry]:
     """The diffs of one change, one for each feed.
 
@@ -48,6 +52,7 @@ def entries(
         action: what happened to it.
         fresh: the changed columns' (and many-to-many fields') new values.
         previous: what they held, where that is known.
+        omitted: what has changed as well and is too large to be read.
 
     Returns:
         No diff where a hook says so, or where none can be made: then old cursors are refused.
@@ -56,7 +61,7 @@ def entries(
         SerializationError: what a hook returned can't be put into a diff. Whatever else a hook raises comes through.
     """
     try:
-        return _entries(subject, action, fresh, previous)
+        return _entries(subject, action, fresh, previous, omitted)
     except Exception as error:
         _refuse(subject.registration, subject.using, error)
         if subject.registration.needs_instance:
@@ -82,9 +87,11 @@ def own_entries(
         # An object whose only column is its key still comes into being.
         if not data and action == UPDATE:
             return []
-        member = Encoder(action, provisional(), new_nonce(), data, current_actor()).own()
         feed = registration.feed(pk)
-        return [Entry(feed, member, mark(feed.name))]
+        try:
+            return [Entry(feed, members_of(action, data)[0], mark(feed.name))]
+        except TooLarge:
+            return _none(registration, using, [feed])
     except Exception as error:
         _refuse(registration, using, error)
         return []
@@ -98,26 +105,47 @@ def _refuse(registration: Registration, using: str, error: Exception) -> None:
         logger.error("%s: no diff can be made (%s).", registration.label, type(error).__name__)
 
 
+def _none(registration: Registration, using: str, feeds: Iterable[FeedRef]) -> list[Entry]:
+    """No diff, as it can't be small enough."""
+    record(using, (), Floors(feeds))
+    logger.error(
+        "%s: a diff would be larger than max_diff_bytes without any value in it; old cursors of its feeds are refused.",
+        registration.label,
+    )
+    return []
+
+
 def _entries(
-    subject: Subject, action: Action, fresh: Mapping[Column, Any], previous: Mapping[Column, Any]
+    subject: Subject,
+    action: Action,
+    fresh: Mapping[Column, Any],
+    previous: Mapping[Column, Any],
+    omitted: Collection[Column],
 ) -> list[Entry]:
     registration, instance = subject.registration, subject.instance
     if instance is not None and registration.has_send_hook and instance.send_diff() is False:  # type: ignore[attr-defined]
         return []
-    data = _data(subject, action, fresh, previous)
+    data = _data(subject, action, fresh, previous, omitted)
+    # What a hook leaves out isn't named either.
+    names = () if registration.serialize_hook is not None else [column.name for column in omitted]
     # An object whose only column is its key still comes into being.
-    if data is None or (not data and action == UPDATE):
+    if data is None or (not (data or names) and action == UPDATE):
         return []
-    encoder = Encoder(action, provisional(), new_nonce(), data, current_actor())
     own = registration.feed(subject.pk)
-    member = encoder.own()
-    made = [Entry(own, member, mark(own.name))]
+    others: dict[FeedRef, None] = {}
     if registration.has_other_feeds:
         others = dict.fromkeys(_other_feeds(subject))
         others.pop(own, None)
-        foreign = encoder.foreign(Row(registration.label, pks.wire(registration.model, subject.pk))) if others else b""
-        made += [Entry(feed, foreign, mark(feed.name), len(foreign) - len(member)) for feed in others]
-    return made
+    row = Row(registration.label, pks.wire(registration.model, subject.pk)) if others else None
+    try:
+        member, foreign = members_of(action, data, names, row)
+    except TooLarge:
+        return _none(registration, subject.using, [own, *others])
+    named = len(foreign) - len(member)
+    return [
+        Entry(own, member, mark(own.name)),
+        *(Entry(feed, foreign, mark(feed.name), named) for feed in others),
+    ]
 
 
 def _other_feeds(subject: Subject) -> Iterable[FeedRef]:
@@ -127,7 +155,11 @@ def _other_feeds(subject: Subject) -> Iterable[FeedRef]:
 
 
 def _data(
-    subject: Subject, action: Action, fresh: Mapping[Column, Any], previous: Mapping[Column, Any]
+    subject: Subject,
+    action: Action,
+    fresh: Mapping[Column, Any],
+    previous: Mapping[Column, Any],
+    omitted: Collection[Column],
 ) -> Mapping[str, Any] | None:
     if action == DELETE:
         return {}
@@ -138,7 +170,9 @@ def _data(
         return {column.name: column.stored(value) for column, value in fresh.items() if column in names}
     source, may_show = fresh if action == CREATE else previous, shown(registration)
     dirty = {
-        column.name: None if (old := source.get(column)) is DEFERRED else old for column in fresh if column in may_show
+        column.name: None if (old := source.get(column)) is DEFERRED else old
+        for column in (*fresh, *omitted)
+        if column in may_show
     }
     data = hook(subject.instance, dirty, action == CREATE)
     if not data:

@@ -17,13 +17,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from django.db import DatabaseError, connections, models, transaction
 
 from diffs import pks
-from diffs.codec import Change, Encoder, Row, decode, new_nonce
+from diffs.codec import Change, Row, decode
+from diffs.conf import settings
 from diffs.diff import CREATE, DELETE, UPDATE, Action
 from diffs.feed import own_row
 from diffs.registration import Registration, find_label
@@ -31,6 +32,7 @@ from diffs.store import Entry, FeedRef, Floors, Late, mark
 
 from . import versions
 from .locking import locked, prepare
+from .members import TooLarge, members_of
 from .numbering import numbered
 from .present import visible_data
 
@@ -76,11 +78,11 @@ class _Wanted:
         return bool(self.feeds)
 
     def add(self, change: Change, late: Late) -> None:
-        feed = late.entry.feed
+        feed, names = late.entry.feed, {*change.data, *change.omitted}
         if change.action != DELETE or self._is_parent(feed):
-            self.names.update(change.data)
+            self.names |= names
             self.is_created = self.is_created or change.action != UPDATE
-            self.has_moved = self.has_moved or (change.action == UPDATE and _may_move(self.registration, change.data))
+            self.has_moved = self.has_moved or (change.action == UPDATE and _may_move(self.registration, names))
             self.actor = change.actor if change.actor is not None else self.actor
             self.feeds[feed] = None
         if change.action == DELETE and not late.version:
@@ -95,11 +97,11 @@ class _Wanted:
         return feed.name.pk is not None and feed.name != self.registration.feed(self.pk).name
 
 
-def _may_move(registration: Registration, data: Mapping[str, Any]) -> bool:
-    """Whether a change may be one of the row's parents, whose fields need not appear in diffs."""
+def _may_move(registration: Registration, names: set[str]) -> bool:
+    """Whether a change of these fields may be one of the row's parents, whose fields need not appear in diffs."""
     parents = {parent.name for parent in registration.parents}
     hidden = parents - {field.name for field in registration.fields}
-    return registration.parent_hook is not None or bool(hidden or parents & data.keys())
+    return registration.parent_hook is not None or bool(hidden or parents & names)
 
 
 def replace(using: str, late: Sequence[Late]) -> Replacement:
@@ -216,9 +218,16 @@ def _reading(wanted: _Wanted, instance: models.Model) -> list[Entry] | None:
     action: Action = CREATE if wanted.is_created else UPDATE
     if action == UPDATE and not wanted.has_moved:
         data = {name: value for name, value in data.items() if name in wanted.names}
-    encoder = Encoder(action, versions.provisional(), new_nonce(), data, wanted.actor)
-    own = encoder.own()
-    foreign = encoder.foreign(Row(registration.label, pks.wire(registration.model, wanted.pk)))
+    many: list[str] = []
+    if registration.serialize_hook is None:
+        many = [field.name for field in registration.many_to_many if len(data.get(field.name, ())) > settings.max_m2m]
+    row = Row(registration.label, pks.wire(registration.model, wanted.pk))
+    try:
+        own, foreign = members_of(
+            action, {name: data[name] for name in data if name not in many}, many, row, actor=wanted.actor
+        )
+    except TooLarge:
+        return None
     name = registration.feed(wanted.pk).name
     return [
         Entry(feed, own, mark(feed.name))

@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from django.db import models
+from django.db.models.base import DEFERRED
 from django.db.models.deletion import Collector
 
 from diffs.conf import settings
@@ -156,8 +157,14 @@ class _Watched:
         made: list[Entry] = []
         for pk, after in self._read().items():
             before = self._before.get(pk, [])
-            if set(before) != set(after) and pk in self._owners:
-                made += entries(self._owners[pk], UPDATE, {column: after}, {column: before})
+            previous = {column: DEFERRED if before is None else before}
+            if pk not in self._owners:
+                continue
+            if after is None:
+                # Whether it is another than before, nobody has looked.
+                made += entries(self._owners[pk], UPDATE, {}, previous, [column])
+            elif before is None or set(before) != set(after):
+                made += entries(self._owners[pk], UPDATE, {column: after}, previous)
         return made
 
     def _rows(self) -> AnyQuerySet:
@@ -184,11 +191,23 @@ class _Watched:
         parents = {parent.name: (value,) for parent, value in zip(registration.parents, values, strict=True)}
         return Subject(registration, self._using, pk, parents, instance)
 
-    def _read(self) -> dict[Any, list[Any]]:
-        found: dict[Any, list[Any]] = defaultdict(list)
-        for pk, target in self._rows().values_list("pk", self._link.field.name):
-            found[pk] += [] if target is None else [target]
-        return found
+    def _read(self) -> dict[Any, list[Any] | None]:
+        """What each owner's field holds; ``None`` where that is more than a diff may list."""
+        most = settings.max_m2m
+        name = self._link.field.name
+        found: dict[Any, list[Any] | None] = {}
+        pairs = self._rows().values_list("pk", name)
+        limit = len(self._values) * most
+        rows = list(pairs[: limit + 1])
+        if len(rows) > limit:
+            # Some have more than their share: only the others are read.
+            counted = self._rows().values_list("pk", models.Count(name))
+            found = {pk: None if count > most else [] for pk, count in counted}
+            rows = list(pairs.filter(pk__in=[pk for pk, targets in found.items() if targets is not None]))
+        grouped: dict[Any, list[Any]] = defaultdict(list)
+        for pk, target in rows:
+            grouped[pk] += [] if target is None else [target]
+        return {**found, **{pk: None if len(targets) > most else targets for pk, targets in grouped.items()}}
 
 
 def deleted_owners(collector: Collector) -> dict[Link, set[Any]]:
@@ -200,10 +219,16 @@ def deleted_owners(collector: Collector) -> dict[Link, set[Any]]:
     for rows in collector.fast_deletes:
         if isinstance(rows, models.QuerySet):
             for link in links_of(rows.model, collector.using):
-                owners[link].update(rows.values_list(link.source.attname, flat=True))
+                owners[link].update(named_owners(link, rows))
     for link, values in owners.items():
         values -= _going(link, collector)
     return owners
+
+
+def named_owners(link: Link, rows: AnyQuerySet) -> Iterable[Any]:
+    """The owners that rows of a many-to-many table name, each once, however many rows it has."""
+    names: Iterable[Any] = rows.order_by().values_list(link.source.attname, flat=True).distinct()
+    return names
 
 
 def _going(link: Link, collector: Collector) -> set[Any]:

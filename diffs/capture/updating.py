@@ -73,7 +73,7 @@ def _watching(
     """Where the rows are those of many-to-many fields: their owners, and those that they get, change."""
     owners = {}
     for link in tables:
-        found = set(queryset.order_by().values_list(link.source.attname, flat=True))
+        found = set(links.named_owners(link, queryset))
         if link.source in fields:
             found.add(values.normal(link.source, fields[link.source]))
         owners[link] = found

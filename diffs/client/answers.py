@@ -220,6 +220,7 @@ def _diff(item: Any, feed: str, cursor: str) -> Diff:
         id=_text(item["id"]),
         action=item["action"],
         data=item["data"],
+        omitted=_texts(item.get("omitted", [])),
         position=_number(item["timestamp"]),
         cursor=cursor,
         model=_text(item["model"]),
@@ -233,6 +234,12 @@ def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError("No text.")
     return value
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise ValueError("No list.")
+    return tuple(map(_text, value))
 
 
 def _number(value: Any) -> int:

@@ -40,6 +40,7 @@ class Lines:
             return self._line(dt.datetime.now(dt.timezone.utc), "reset", _MAGENTA, f"{event.feed} ({event.reason})")
         pk = ",".join(map(str, event.pk)) if isinstance(event.pk, list) else event.pk
         fields = self._fields(event.data)
+        fields += [f"{self._in(_DIM, f'{_plain(name)}=')}{self._in(_DIM, '(omitted)')}" for name in event.omitted]
         if event.actor is not None:
             fields.append(self._in(_DIM, f"by {_plain(event.actor)}"))
         if self._feeds:
@@ -85,6 +86,8 @@ def as_json(event: Diff | Reset) -> str:
         "version": version,
         "data": event.data,
     }
+    if event.omitted:
+        members["omitted"] = list(event.omitted)
     return json.dumps(members if event.actor is None else {**members, "actor": event.actor})
 
 

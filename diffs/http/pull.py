@@ -146,7 +146,7 @@ def authorise(query: Query, reader: Reader) -> list[Grant]:
     opened = _opened(query) if query.tokens else frozenset()
     grants = []
     for target in query.targets:
-        registration, pk, (name, _), _ = target
+        registration, pk, (name, *_), _ = target
         by_token = name in opened
         if not by_token and not reader.may_pull(registration, pk):
             problem = _refusal(reader)

@@ -77,7 +77,7 @@ def wire_members(source: Change | Diff, row: Row, position: int) -> dict[str, An
         row: whose.
         position: its timestamp, microseconds.
     """
-    return {
+    members = {
         "id": source.id,
         "action": source.action,
         "model": row.model,
@@ -87,6 +87,9 @@ def wire_members(source: Change | Diff, row: Row, position: int) -> dict[str, An
         "version": source.version if source.version <= MAX_SAFE_INTEGER else str(source.version),
         "data": dict(source.data),
     }
+    if source.omitted:
+        members["omitted"] = list(source.omitted)
+    return members
 
 
 def part(body: bytes) -> Part:

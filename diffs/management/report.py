@@ -23,6 +23,7 @@ def document(status: Status) -> dict[str, Any]:
             "version": server.version,
             "address": server.address,
             "role": server.role,
+            "replication_id": server.replication_id,
             "memory_used": server.memory_used,
             "memory_limit": server.memory_limit,
             "eviction_policy": server.eviction_policy,

@@ -34,6 +34,8 @@ class Server:
     address: str | None
     role: str | None
     """``"master"`` or ``"slave"``."""
+    replication_id: str | None
+    """Another one after a restart or a failover: then all old cursors are refused."""
     memory_used: int | None
     """Bytes."""
     memory_limit: int | None
@@ -149,6 +151,7 @@ def _server(info: Mapping[str, Any], address: str) -> Server:
         version=valkey or info.get("redis_version"),
         address=None if is_fake else address,
         role=info.get("role"),
+        replication_id=info.get("master_replid"),
         memory_used=info.get("used_memory"),
         memory_limit=info.get("maxmemory"),
         eviction_policy=info.get("maxmemory_policy"),
@@ -175,7 +178,8 @@ def _server_findings(server: Server, *, is_fake: bool) -> Iterator[Finding]:
     if server.version is None:
         yield Finding(
             "info",
-            "The server says nothing of itself, so most of what could go wrong can't be seen.",
+            "The server says nothing of itself: most of what could go wrong can't be seen, and neither a failover nor "
+            "an eviction refuses the cursors that it should.",
             "Allow this user the commands INFO and CONFIG GET.",
         )
         return
@@ -208,11 +212,11 @@ def _eviction(server: Server) -> Finding:
     policy, evicted = server.eviction_policy, server.evicted_keys
     if evicted:
         gone = count_text(evicted, "key")
-        effect = f"it has removed {gone} since the server started, and diffs among them are lost unnoticed"
+        effect = f"it has removed {gone} since the server started, and whenever it does, all old cursors are refused"
     elif server.memory_limit:
-        effect = "a full server would remove feeds, and nobody would notice"
+        effect = "a full server removes keys, and whenever it does, all old cursors are refused"
     else:
-        effect = "without maxmemory it does nothing, but with it feeds would be removed, and nobody would notice"
+        effect = "without maxmemory it does nothing, but with it keys are removed, and then all old cursors are refused"
     return Finding(
         "eviction",
         f"The eviction policy is {policy}: {effect}.",

@@ -18,6 +18,8 @@ class FeedRef(NamedTuple):
     name: FeedName
     window: int
     """Microseconds."""
+    max_elements: int | None = None
+    """The most diffs that it keeps; ``None``: all of its window. Matters to whoever appends."""
 
 
 class Entry(NamedTuple):

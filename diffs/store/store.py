@@ -267,22 +267,26 @@ class Store:
     def _append_call(self, shard: str, batch: _Batch) -> Call:
         since: dict[Cursor | None, None] = {}
         arguments: list[Argument] = []
-        for (name, window), entries in batch:
+        keys, floors = [], []
+        for (name, window, bound), entries in batch:
+            keys.append(self.keys.feed_in(shard, name))
+            if bound is not None:
+                floors.append(self.keys.floor_in(shard, name))
             since.update((entry.since, None) for entry in entries)
             named = any(entry.row for entry in entries)
             lengths = b"".join(entry.row.to_bytes(2, "big") for entry in entries) if named else b""
-            arguments += (name.model, window, lengths, len(entries), *(entry.member for entry in entries))
+            arguments += (name.model, window, "" if bound is None else bound, lengths, len(entries))
+            arguments += (entry.member for entry in entries)
         epoch, clock = self.marks.lowest(since.keys()) or ("", "")
-        keys = [self.keys.feed_in(shard, feed.name) for feed, _ in batch]
-        return self.call("append", shard, keys, [epoch, clock, *arguments])
+        return self.call("append", shard, [*keys, *floors], [epoch, clock, *arguments])
 
     def _floor_call(self, shard: str, feeds: Sequence[FeedRef], fields: Iterable[str], *, clear: bool = False) -> Call:
-        keys = itertools.chain.from_iterable((self.keys.feed(name), self.keys.floor(name)) for name, _ in feeds)
-        windows = [argument for name, window in feeds for argument in (name.model, window)]
+        keys = itertools.chain.from_iterable((self.keys.feed(name), self.keys.floor(name)) for name, *_ in feeds)
+        windows = [argument for name, window, _ in feeds for argument in (name.model, window)]
         return self.call("floor", shard, keys, ["1" if clear else "", *windows, *fields])
 
     def _read_call(self, request: Read, may_write: str, mode: str) -> Call:
-        name, window = request.feed
+        name, window, _ = request.feed
         epoch, timestamp = request.cursor or ("", "")
         new_epoch = new_nonce().hex() if may_write else ""
         arguments: tuple[Argument, ...] = (

@@ -143,7 +143,7 @@ def test_a_row_that_no_diff_can_hold_refuses_old_cursors_and_breaks_no_bulk_oper
 ) -> None:
     good, bad = Everything.objects.bulk_create([Everything(integer=1), Everything(integer=2)])
     cursors = [feed_of(Everything, each.pk).cursor for each in (good, bad)]
-    monkeypatch.setattr("diffs.capture.changes.current_actor", failing)
+    monkeypatch.setattr("diffs.capture.members.current_actor", failing)
     Everything.objects.update(integer=3)
     monkeypatch.undo()
     assert list(Everything.objects.values_list("integer", flat=True)) == [3, 3]

@@ -72,7 +72,7 @@ VALUES: list[tuple[str, str, Any, Any]] = [
     ("an address", "email", "ada@example.org", "ada@example.org"),
     ("a slug", "slug", "a-b", "a-b"),
     ("a URL", "url", "https://example.org/?a=1", "https://example.org/?a=1"),
-    ("long text", "text", "x" * 100_000, "x" * 100_000),
+    ("long text", "text", "x" * 60_000, "x" * 60_000),
     ("a date", "date", dt.date(2024, 2, 29), "2024-02-29"),
     ("a date given as text", "date", "2024-02-29", "2024-02-29"),
     ("a date given as a moment", "date", dt.datetime(2024, 2, 29, 3, tzinfo=UTC), "2024-02-28"),

@@ -82,6 +82,8 @@ TRANSIENT: dict[str, Fault] = {
     "a version that is text": with_diff(version="new"),
     "a version that is none": with_diff(version=float("inf")),
     "a model that is a number": with_diff(model=7),
+    "omitted fields that are text": with_diff(omitted="body"),
+    "omitted fields that are numbers": with_diff(omitted=[7]),
     "a refusal without a cursor": problem(410, "Gone", ', "reason": "window"'),
     "an answer for several feeds": packed({"feeds": [PAGE]}),
 }
@@ -284,11 +286,13 @@ def test_certificate_that_is_not_trusted_is_an_error_at_once(take: Take, tls_ser
 
 def test_json_will_do() -> None:
     with Faulty() as server, Client(server.url) as client:
-        body = json.dumps({**PAGE, "diffs": [{**DIFF, "version": str(2**53), "actor": "ada"}]}).encode()
+        body = json.dumps(
+            {**PAGE, "diffs": [{**DIFF, "version": str(2**53), "actor": "ada", "omitted": ["text"]}]}
+        ).encode()
         server.faults.append(reply("200 OK", body, Content_Type="application/json; charset=utf-8"))
         (diff,) = client.pull("polls.question:1").events
     assert isinstance(diff, Diff)
-    assert (diff.version, diff.actor) == (2**53, "ada")
+    assert (diff.version, diff.actor, diff.omitted) == (2**53, "ada", ("text",))
 
 
 Build = Callable[[], object]

@@ -114,12 +114,12 @@ def test_colours_can_be_done_without(site: Site, notices: Feed, terminal: Callab
 @site_only
 def test_several_feeds_are_named_in_the_lines_and_at_the_end(site: Site, notices: Feed, others: Feed) -> None:
     notices.append("update", {"body": "a"})
-    others.append("update", {"body": "b"})
+    others.append("update", {"body": "b"}, omitted=["headline"])
     done = run(site.url, notices.name, others.name, "--once")
     lines = [line.split("  ", 1)[1] for line in done.stdout.splitlines()]
     assert lines == [
         'update  testapp.notice 1  body="a"  in testapp.notice:1',
-        'update  testapp.notice 2  body="b"  in testapp.notice:2',
+        'update  testapp.notice 2  body="b"  headline=(omitted)  in testapp.notice:2',
     ]
     places = {feed.name: f"{feed.now()}@{feed.name}" for feed in (notices, others)}
     assert done.stderr == "Go on with: " + " ".join(f"--since {place}" for place in places.values()) + "\n"
@@ -130,7 +130,7 @@ def test_several_feeds_are_named_in_the_lines_and_at_the_end(site: Site, notices
 
 @site_only
 def test_documents_for_programs(site: Site, notices: Feed) -> None:
-    document = notices.append("update", {"body": "\x1b[31m火"}, version=2**53)
+    document = notices.append("update", {"body": "\x1b[31m火"}, version=2**53, omitted=["headline"])
     cursor = str(notices.now())
     done = run(f"{site.url}testapp.notice/1/", "--once", "--json")
     assert [json.loads(line) for line in done.stdout.splitlines()] == [

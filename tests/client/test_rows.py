@@ -14,11 +14,12 @@ from diffs.diff import CREATE, DELETE, UPDATE, Action, Diff
 KEY = ("polls.question", 1)
 
 
-def diff(action: Action, version: int, pk: Any = 1, /, **data: Any) -> Diff:
+def diff(action: Action, version: int, pk: Any = 1, /, omitted: tuple[str, ...] = (), **data: Any) -> Diff:
     return Diff(
         id=f"{version:022x}",
         action=action,
         data=data,
+        omitted=omitted,
         position=version,
         cursor="",
         model="polls.question",
@@ -111,6 +112,75 @@ def test_versions_of_few_objects_are_remembered() -> None:
     assert rows.apply(diff(DELETE, 4, 1))
 
 
+def test_row_of_which_a_value_was_too_large_is_not_there_until_it_is_put_in_anew() -> None:
+    rows = Rows()
+    rows.put(*KEY, {"text": "old", "votes": 1})
+    assert rows.stale == ()
+    assert rows.apply(diff(UPDATE, 5, omitted=("text",), votes=2))
+    assert (dict(rows), rows.stale) == ({}, (KEY,))
+    # It isn't whole.
+    assert not rows.apply(diff(UPDATE, 6, votes=3))
+    assert (dict(rows), rows.stale) == ({}, (KEY,))
+    rows.put(*KEY, {"text": "large", "votes": 3})
+    assert (dict(rows), rows.stale) == ({KEY: {"text": "large", "votes": 3}}, ())
+    # What came before it says nothing new of it.
+    assert rows.apply(diff(UPDATE, 4, text="older", votes=0, more=1))
+    assert (dict(rows), rows.stale) == ({KEY: {"text": "large", "votes": 3, "more": 1}}, ())
+    assert rows.apply(diff(UPDATE, 7, text="small"))
+    assert rows[KEY]["text"] == "small"
+
+
+def test_creation_without_a_large_value_makes_no_row() -> None:
+    rows = Rows()
+    assert rows.apply(diff(CREATE, 5, omitted=("text",), votes=0))
+    assert (dict(rows), rows.stale) == ({}, (KEY,))
+    assert rows.apply(diff(DELETE, 6))
+    assert (dict(rows), rows.stale) == ({}, ())
+    assert rows.apply(diff(CREATE, 7, omitted=("text",), votes=0))
+    assert rows.apply(diff(CREATE, 8, text="small", votes=0))
+    assert (dict(rows), rows.stale) == ({KEY: {"text": "small", "votes": 0}}, ())
+
+
+def test_value_that_was_too_large_counts_by_its_version_as_well() -> None:
+    assert applied(diff(UPDATE, 7, text="small"), diff(UPDATE, 5, omitted=("text",)), text="") == {
+        KEY: {"text": "small"}
+    }
+    assert applied(diff(UPDATE, 7, omitted=("text",)), diff(CREATE, 5, text="older", votes=0)) == {}
+    assert applied(diff(UPDATE, 7, text="small"), diff(CREATE, 5, omitted=("text",), votes=0)) == {
+        KEY: {"text": "small", "votes": 0}
+    }
+
+
+def test_change_of_a_row_that_is_not_kept_makes_nothing_stale() -> None:
+    rows = Rows()
+    assert not rows.apply(diff(UPDATE, 5, omitted=("text",)))
+    assert rows.stale == ()
+
+
+def test_row_that_cannot_be_fetched_is_taken_out() -> None:
+    rows = Rows()
+    rows.apply(diff(CREATE, 1, [1, "a"], omitted=("text",)))
+    rows.put(*KEY, {"votes": 1})
+    rows.discard("polls.question", [1, "a"])
+    rows.discard(*KEY)
+    rows.discard(*KEY)
+    assert (dict(rows), rows.stale) == ({}, ())
+
+
+def test_beginning_anew_forgets_what_was_to_be_fetched() -> None:
+    rows = Rows()
+    rows.apply(diff(CREATE, 1, omitted=("text",)))
+    rows.clear()
+    assert rows.stale == ()
+
+
+def test_what_a_hook_made_is_whole_again() -> None:
+    rows = Rows()
+    rows.apply(diff(CREATE, 1, omitted=("text",)))
+    assert rows.apply(Diff(**{**as_dict(diff(UPDATE, 2)), "data": ["anything"]}))
+    assert (dict(rows), rows.stale) == ({KEY: ["anything"]}, ())
+
+
 HISTORY = st.lists(st.dictionaries(st.sampled_from("abc"), st.integers(0, 9), min_size=1), min_size=1, max_size=5)
 
 
@@ -125,3 +195,24 @@ def test_order_of_arrival_makes_no_difference(changes: list[dict[str, int]], dat
     if is_deleted := data.draw(st.booleans()):
         told.append(diff(DELETE, next(versions)))
     assert applied(*data.draw(st.permutations(told))) == ({} if is_deleted else {KEY: row})
+
+
+@given(HISTORY, st.data())
+def test_whoever_fetches_what_is_stale_ends_with_the_last_values(
+    changes: list[dict[str, int]], data: st.DataObject
+) -> None:
+    row: dict[str, int] = dict.fromkeys("abc", 0)
+    rows = Rows()
+    rows.put(*KEY, row)
+    told = []
+    for version, change in enumerate(changes, 1):
+        row.update(change)
+        omitted = {name for name in change if data.draw(st.booleans())}
+        kept = {name: value for name, value in change.items() if name not in omitted}
+        told.append(diff(UPDATE, version, omitted=tuple(omitted), **kept))
+    # The object is read when the first diff comes, and so as it is when all have been made.
+    for one in data.draw(st.permutations(told)):
+        rows.apply(one)
+        for key in rows.stale:
+            rows.put(*key, row)
+    assert rows[KEY] == row

@@ -97,7 +97,8 @@ INFO: list[tuple[dict[str, Any], list[tuple[str, str, str]]]] = [
         [
             (
                 "info",
-                "The server says nothing of itself, so most of what could go wrong can't be seen.",
+                "The server says nothing of itself: most of what could go wrong can't be seen, and neither a failover "
+                "nor an eviction refuses the cursors that it should.",
                 "Allow this user the commands INFO and CONFIG GET.",
             )
         ],
@@ -121,7 +122,8 @@ INFO: list[tuple[dict[str, Any], list[tuple[str, str, str]]]] = [
         [
             (
                 "eviction",
-                "The eviction policy is allkeys-lru: a full server would remove feeds, and nobody would notice.",
+                "The eviction policy is allkeys-lru: a full server removes keys, and whenever it does, all old cursors "
+                "are refused.",
                 EVICTING,
             )
         ],
@@ -131,8 +133,8 @@ INFO: list[tuple[dict[str, Any], list[tuple[str, str, str]]]] = [
         [
             (
                 "eviction",
-                "The eviction policy is volatile-ttl: without maxmemory it does nothing, but with it feeds would be "
-                "removed, and nobody would notice.",
+                "The eviction policy is volatile-ttl: without maxmemory it does nothing, but with it keys are removed, "
+                "and then all old cursors are refused.",
                 EVICTING,
             )
         ],
@@ -142,8 +144,8 @@ INFO: list[tuple[dict[str, Any], list[tuple[str, str, str]]]] = [
         [
             (
                 "eviction",
-                "The eviction policy is allkeys-lfu: it has removed 1,234 keys since the server started, and diffs "
-                "among them are lost unnoticed.",
+                "The eviction policy is allkeys-lfu: it has removed 1,234 keys since the server started, and "
+                "whenever it does, all old cursors are refused.",
                 EVICTING,
             )
         ],
@@ -298,6 +300,7 @@ def test_json_is_the_whole_state(
         "version": info.get("valkey_version") or info["redis_version"],
         "address": f"unix://{store_server.socket}?db=0",
         "role": "master",
+        "replication_id": info["master_replid"],
         "memory_limit": 0,
         "eviction_policy": "noeviction",
         "evicted_keys": 0,
@@ -354,7 +357,7 @@ def test_server_that_may_not_be_asked_still_has_its_feeds_counted(
     ]
     assert status["total"]["diffs"] == 7
     assert [warning["id"] for warning in status["warnings"]] == ["info"]
-    assert status["server"]["persistence"] is None
+    assert (status["server"]["persistence"], status["server"]["replication_id"]) == (None, None)
 
 
 @pytest.mark.store

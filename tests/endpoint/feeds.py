@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db import models
@@ -43,17 +43,19 @@ class Feed:
         version: int = 7,
         actor: str | None = None,
         child: tuple[type[models.Model], Any] | None = None,
+        omitted: Sequence[str] = (),
     ) -> dict[str, Any]:
         """Append a diff, with an id of its own.
 
         Args:
             child: model and primary key of the object that changed, where it isn't the feed's own.
+            omitted: fields that have changed as well.
 
         Returns:
             What the endpoint is to give for it, without the actor.
         """
         nonce = next(_nonces).to_bytes(4, "big")
-        encoder = Encoder(action, version, nonce, data or {}, actor)
+        encoder = Encoder(action, version, nonce, data or {}, actor, omitted)
         model, pk = child or (self.registration.model, self.pk)
         row = Row(model._meta.label_lower, pks.wire(model, pk))
         self.append_member(encoder.foreign(row) if child else encoder.own())
@@ -65,6 +67,7 @@ class Feed:
             "timestamp": self.stored()[-1].position,
             "version": version if version < 2**53 else str(version),
             "data": dict(data or {}),
+            **({"omitted": list(omitted)} if omitted else {}),
         }
 
     def append_member(self, member: bytes) -> None:

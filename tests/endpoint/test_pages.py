@@ -257,6 +257,28 @@ def test_collapse_folds_a_page_to_the_net_change_per_object(client: Client, noti
     }
 
 
+def test_fields_that_were_too_large_are_named(client: Client, notices: Feed) -> None:
+    told = notices.append("update", {"headline": "Fire"}, omitted=["body"], actor="ada")
+
+    (as_json,) = get(client, notices.path)["diffs"]
+    (as_msgpack,) = msgpack.unpackb(client.get(notices.path, headers={"Accept": MSGPACK}).content)["diffs"]
+
+    assert as_json == as_msgpack == told
+    assert told["omitted"] == ["body"]
+
+
+def test_collapse_names_what_was_too_large_at_last(client: Client, notices: Feed) -> None:
+    notices.append("create", {"headline": "Fire", "body": "small"})
+    last = notices.append("update", {}, omitted=["body"])
+    assert get(client, notices.path + "?collapse=1")["diffs"] == [
+        {**last, "action": "create", "data": {"headline": "Fire"}}
+    ]
+    again = notices.append("update", {"body": "small again"})
+    assert get(client, notices.path + "?collapse=1")["diffs"] == [
+        {**again, "action": "create", "data": {"headline": "Fire", "body": "small again"}}
+    ]
+
+
 def test_collapse_folds_each_of_several_feeds(client: Client, notices: Feed) -> None:
     notices.append("create", {"headline": "Fire"})
     last = notices.append("update", {"headline": "Fire!"})

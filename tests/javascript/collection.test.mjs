@@ -280,6 +280,113 @@ test("a row that nobody gives stays away until it is asked for again", async () 
   );
 });
 
+test("P4 a value that is too large for a diff goes at once, and comes when the rows were fetched again", async () => {
+  const told = await live([choice(1, { text: "old", votes: 1 }), choice(2, { text: "b" })]);
+  told.request.write(first("a2,b1", about(1, 2, { votes: 2 }, { omitted: ["text"] })));
+  await until(() => told.changes.length);
+  assert.deepEqual(told.rows.get("polls.choice:1").data, { votes: 2 });
+  // What comes meanwhile doesn't make it whole.
+  told.request.write(first("a3,b1", about(1, 3, { votes: 3 })));
+  await until(() => told.rows.cursor === "a3,b1");
+  assert.deepEqual([told.rows.get("polls.choice:1").data, told.fetched], [{ votes: 3 }, 1]);
+  told.table = [choice(1, { text: "large", votes: 3 }), choice(2, { text: "b" })];
+  await on.clock.pass(2_000);
+  assert.deepEqual(data(told.rows), {
+    "polls.choice:1": { text: "large", votes: 3 },
+    "polls.choice:2": { text: "b" },
+  });
+  await on.clock.pass(600_000);
+  assert.equal(told.fetched, 2);
+});
+
+test("a value that is small again needs no fetching", async () => {
+  const told = await live([choice(1, { text: "old" })]);
+  told.request.write(
+    first("a2,b1", about(1, 2, {}, { omitted: ["text"] })) + first("a3,b1", about(1, 3, { text: "small" })),
+  );
+  await until(() => told.rows.cursor === "a3,b1");
+  await on.clock.pass(600_000);
+  assert.deepEqual([data(told.rows), told.fetched], [{ "polls.choice:1": { text: "small" } }, 1]);
+});
+
+test("a row that is created without a large value, or deleted meanwhile", async () => {
+  const told = await live([]);
+  told.request.write(
+    first("a2,b1", about(1, 2, { votes: 0 }, { action: "create", omitted: ["text"] })) +
+      first("a3,b1", about(2, 3, { votes: 0 }, { action: "create", omitted: ["text"] })) +
+      first("a4,b1", removed(2, 4)),
+  );
+  await until(() => told.rows.cursor === "a4,b1");
+  assert.deepEqual(data(told.rows), { "polls.choice:1": { votes: 0 } });
+  told.table = [choice(1, { text: "large", votes: 0 })];
+  await on.clock.pass(600_000);
+  assert.deepEqual([data(told.rows), told.fetched], [{ "polls.choice:1": { text: "large", votes: 0 } }, 2]);
+});
+
+test("a deletion leaves nothing to fetch", async () => {
+  const told = await live([choice(1, { text: "old" })]);
+  told.request.write(first("a2,b1", about(1, 2, {}, { omitted: ["text"] })) + first("a3,b1", removed(1, 3)));
+  await until(() => told.rows.cursor === "a3,b1");
+  await on.clock.pass(600_000);
+  assert.deepEqual([told.rows.size, told.fetched], [0, 1]);
+});
+
+test("a row is fetched that nobody can place without its large value", async () => {
+  const told = await live([choice(1, { text: "keep" })], { keep: (row) => row.data.text?.startsWith("keep") });
+  told.request.write(first("a2,b1", about(1, 2, {}, { omitted: ["text"] })));
+  await until(() => told.changes.length);
+  told.table = [choice(1, { text: "keep, and large" })];
+  await on.clock.pass(2_000);
+  assert.deepEqual(data(told.rows), { "polls.choice:1": { text: "keep, and large" } });
+});
+
+test("a fetching of large values that fails is repeated, and less and less often", async () => {
+  const told = await live([choice(1, { text: "old" })]);
+  told.table = () => {
+    throw new Error("Away.");
+  };
+  told.request.write(first("a2,b1", about(1, 2, {}, { omitted: ["text"] })));
+  await until(() => told.rows.cursor === "a2,b1");
+  await on.clock.pass(600_000);
+  assert.deepEqual(data(told.rows), { "polls.choice:1": {} });
+  assert.ok(told.fetched > 5 && told.fetched < 15, `${told.fetched}`);
+  told.table = [choice(1, { text: "large" })];
+  await on.clock.pass(300_000);
+  assert.deepEqual(data(told.rows), { "polls.choice:1": { text: "large" } });
+  assert.equal(on.warnings.splice(0).length, told.fetched - 2);
+});
+
+test("a large value that comes while its row is fetched alone isn't taken for what was on its way", async () => {
+  let give;
+  const told = await live([], { missing: () => new Promise((done) => (give = done)) });
+  told.request.write(
+    first("a2,b1", about(1, 2, { votes: 2 })) + first("a3,b1", about(1, 3, { votes: 3 }, { omitted: ["text"] })),
+  );
+  await until(() => told.rows.cursor === "a3,b1");
+  give({ text: "old", votes: 2 });
+  await until(() => told.rows.size);
+  assert.deepEqual(data(told.rows), { "polls.choice:1": { votes: 3 } });
+  told.table = [choice(1, { text: "large", votes: 3 })];
+  await on.clock.pass(2_000);
+  assert.deepEqual(data(told.rows), { "polls.choice:1": { text: "large", votes: 3 } });
+});
+
+test("P4 a large value that comes while all rows are fetched has them fetched once more", async () => {
+  const told = await live([choice(1, { text: "old" })]);
+  let give;
+  told.table = () => new Promise((done) => (give = done));
+  const reloading = told.rows.reload();
+  await until(() => give);
+  told.request.write(first("a2,b1", about(1, 2, {}, { omitted: ["text"] })));
+  await until(() => told.rows.cursor === "a2,b1");
+  told.table = [choice(1, { text: "large" })];
+  give([choice(1, { text: "old" })]);
+  await reloading;
+  assert.deepEqual(data(told.rows), { "polls.choice:1": {} });
+  await on.clock.pass(2_000);
+  assert.deepEqual(data(told.rows), { "polls.choice:1": { text: "large" } });
+});
+
 test("changes of rows that aren't there may be passed over", async () => {
   const told = await live([], { missing: "ignore" });
   told.request.write(first("a2,b1", about(1, 2, { votes: 2 })));

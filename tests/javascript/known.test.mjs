@@ -30,6 +30,24 @@ test("P7 of a diff that only has older values nothing is told", () => {
   assert.deepEqual(admitted(diff(2), diff(1)), [{ votes: 2 }, null]);
 });
 
+test("P7 a value that was too large counts by its version, as one that is there", () => {
+  const known = new Known();
+  const told = (one) => {
+    const { data, omitted } = known.admit(one) ?? {};
+    return [data, omitted];
+  };
+  assert.deepEqual(told(diff(3, { a: 3 }, { omitted: ["text"] })), [{ a: 3 }, ["text"]]);
+  assert.deepEqual(told(diff(2, { text: "older" })), [undefined, undefined]);
+  assert.deepEqual(told(diff(1, { text: "older", b: 1 })), [{ b: 1 }, undefined]);
+  assert.deepEqual(told(create(0, { text: "oldest", a: 0, c: 0 })), [{ a: 3, c: 0 }, ["text"]]);
+  assert.deepEqual(told(diff(5, { text: "small" })), [{ text: "small" }, undefined]);
+  assert.deepEqual(told(diff(4, {}, { omitted: ["text"] })), [undefined, undefined]);
+  assert.deepEqual(told(diff(4, { d: 4 }, { id: "d", omitted: ["text", "e"] })), [{ d: 4 }, ["e"]]);
+  assert.deepEqual(told(diff(2, { a: 1 }, { action: "create", id: "e" })), [{ a: 3 }, undefined]);
+  const late = diff(1, { c: 1 }, { action: "create", id: "f", omitted: ["text"] });
+  assert.deepEqual(told(late), [{ c: 1, text: "small" }, undefined]);
+});
+
 test("each field has its own newest version", () => {
   assert.deepEqual(admitted(diff(3, { a: 3 }), diff(1, { b: 1 }), diff(2, { a: 2, b: 2 })), [
     { a: 3 },

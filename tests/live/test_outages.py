@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from diffs.codec import Encoder
 from diffs.http.live import hub
+from diffs.keys import Keyspace
 from diffs.store import Entry, Store, close_store, news, outage
 from diffs.store.connection import connect
 from tests.endpoint.feeds import Feed
@@ -71,14 +73,15 @@ async def test_p4_server_that_comes_back_empty_resets_those_who_stayed(server: R
         assert client.diffs[1:] == [later]
 
 
-async def test_p1_server_that_comes_back_with_its_data_resets_nobody_and_nobody_misses_a_diff(
-    lasting_server: RedisServer, notices: Feed, others: list[Feed]
+async def test_p1_connections_that_are_cut_reset_nobody_and_nobody_misses_a_diff(
+    server: RedisServer, notices: Feed, others: list[Feed]
 ) -> None:
     await in_thread(put, notices, 1)
     async with Stream(NOTICE) as client, Stream("/testapp.notice/2/") as other:
         await client.live()
         await other.live()
-        await in_thread(lasting_server.restart)
+        for kind in ("pubsub", "normal"):
+            await in_thread(server.cli, "CLIENT", "KILL", "TYPE", kind)
         # By now nobody listens again yet.
         await in_thread(put, notices, 2)
         await client.count(2)
@@ -87,6 +90,86 @@ async def test_p1_server_that_comes_back_with_its_data_resets_nobody_and_nobody_
 
         assert [diff["data"]["number"] for diff in client.diffs] == [1, 2]
         assert client.resets == other.resets == []
+
+
+async def test_p4_server_that_comes_back_with_its_data_resets_those_who_stayed(
+    lasting_server: RedisServer, notices: Feed, others: list[Feed]
+) -> None:
+    await in_thread(put, notices, 1)
+    async with Stream(NOTICE) as client, Stream("/testapp.notice/2/") as other:
+        await client.live()
+        await other.live()
+        await in_thread(lasting_server.restart)
+        # It may lack what was written last, and takes the clock beyond what was handed out.
+        await in_thread(put, notices, 2)
+        for one, feed, number in ((client, notices, 3), (other, others[0], 4)):
+            await one.until(lambda one=one: one.resets)  # type: ignore[misc]
+            had = len(one.diffs)
+            await in_thread(put, feed, number)
+            await one.count(had + 1)
+            assert [diff["data"]["number"] for diff in one.diffs[had:]] == [number]
+            assert len(one.resets) == 1
+
+
+async def test_p4_evicted_key_resets_those_who_stayed_although_nobody_tells_of_it(
+    server: RedisServer, notices: Feed
+) -> None:
+    await in_thread(put, notices, 1)
+    async with Stream(NOTICE) as client:
+        await client.live()
+        assert await in_thread(server.evict, Keyspace("diffs").feed(notices.ref.name))
+        await client.until(lambda: client.resets)
+        await in_thread(put, notices, 2)
+        await client.count(2)
+
+        assert [diff["data"]["number"] for diff in client.diffs] == [1, 2]
+        assert len(client.resets) == 1
+
+
+@pytest.fixture
+def address(settings: Any, tmp_path: Path) -> Path:
+    """Where the site finds its server, whichever that is at the moment."""
+    socket = tmp_path / "redis.sock"
+    settings.DIFFS_SETTINGS = {**settings.DIFFS_SETTINGS, "redis": {"unix_socket_path": str(socket)}}
+    return socket
+
+
+@pytest.mark.parametrize("appends", [0, 3])
+async def test_p4_replica_that_lacks_the_last_writes_resets_those_who_listen_and_wait(
+    address: Path, notices: Feed, appends: int
+) -> None:
+    with RedisServer(best_kind()) as master, RedisServer(best_kind()) as replica:
+        await in_thread(replica.follow, master)
+        address.symlink_to(master.socket)
+        await in_thread(put, notices, 1)
+        await in_thread(replica.follow, master)
+        await in_thread(replica.lag_behind)
+        async with Stream(NOTICE) as client:
+            await client.live()
+            await in_thread(put, notices, 2)
+            await client.count(2)
+            waiting = Client(f"{NOTICE}?since={client.last_id}&wait=20")
+            waiting.start()
+            await until(lambda: waiting.waiters)
+
+            await in_thread(master.kill)
+            await in_thread(replica.take_over)
+            address.unlink()
+            address.symlink_to(replica.socket)
+            # Others may write before it is noticed, so many that the clock passes what was handed out.
+            for number in range(10, 10 + appends):
+                await in_thread(put, notices, number)
+            page = await waiting.answer()
+            assert (waiting.status, page["reason"]) == (410, "reset")
+            await client.until(lambda: client.resets)
+            had = len(client.diffs)
+            await in_thread(put, notices, 20)
+            await client.count(had + 1)
+
+            assert [diff["data"]["number"] for diff in client.diffs[had:]] == [20]
+            # Neither what this process remembers of the feed, nor what was lost, is told again.
+            assert [diff["data"]["number"] for diff in client.diffs[:had]] == [1, 2]
+            assert len(client.resets) == 1
 
 
 @pytest.mark.parametrize("what", ["killed", "paused"])
@@ -161,7 +244,7 @@ async def test_stream_of_a_server_that_hangs_is_refused_too(server: RedisServer,
 
 
 async def test_p1_long_history_is_sent_on_when_the_server_is_back(
-    lasting_server: RedisServer, notices: Feed, monkeypatch: pytest.MonkeyPatch
+    server: RedisServer, notices: Feed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("diffs.http.live.stream.PAGE", 1)
     monkeypatch.setattr(outage, "FIRST_PAUSE", 0.02)
@@ -170,12 +253,12 @@ async def test_p1_long_history_is_sent_on_when_the_server_is_back(
     async with Stream(NOTICE + "?limit=1") as client:
         await client.count(2)
         client.reads.clear()
-        await in_thread(lasting_server.kill)
+        await in_thread(server.pause)
         client.reads.set()
         had = len(client.diffs)
         await client.until(lambda: client.bare_ids)
         assert len(client.diffs) <= had + 1
-        await in_thread(lasting_server.restart)
+        await in_thread(server.resume)
         await client.count(20)
 
         assert [diff["data"]["number"] for diff in client.diffs] == list(range(20))
@@ -206,16 +289,31 @@ async def test_poll_whose_server_goes_away_is_answered_503_at_the_end_of_its_wai
     assert (client.status, listeners()) == (503, 0)
 
 
-async def test_p1_poll_that_waits_through_a_restart_gets_what_comes(lasting_server: RedisServer, notices: Feed) -> None:
+async def test_p1_poll_that_waits_while_the_server_hangs_gets_what_comes(server: RedisServer, notices: Feed) -> None:
+    since = await in_thread(notices.now)
+    client = Client(f"{NOTICE}?since={since}&wait=20")
+    client.start()
+    await until(lambda: client.waiters)
+    await in_thread(server.pause)
+    own = hub.hubs.get()
+    await until(lambda: all(watched.unheard for watched in own._tails.values()))
+    await in_thread(server.resume)
+    await in_thread(put, notices, 1)
+    page = await client.answer()
+
+    assert [diff["data"] for diff in page["diffs"]] == [{"number": 1}]
+
+
+async def test_p4_poll_that_waits_through_a_restart_is_refused(lasting_server: RedisServer, notices: Feed) -> None:
     since = await in_thread(notices.now)
     client = Client(f"{NOTICE}?since={since}&wait=20")
     client.start()
     await until(lambda: client.waiters)
     await in_thread(lasting_server.restart)
     await in_thread(put, notices, 1)
-    page = await client.answer()
+    problem = await client.answer()
 
-    assert [diff["data"] for diff in page["diffs"]] == [{"number": 1}]
+    assert (client.status, problem["reason"]) == (410, "reset")
 
 
 async def test_other_settings_lead_to_another_server_for_those_who_stay(

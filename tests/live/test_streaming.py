@@ -11,10 +11,11 @@ import pytest
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import models
 
+from diffs.codec import Encoder
 from diffs.cursor import Cursor, parse
 from diffs.errors import TokenError
 from diffs.http.tokens import make_token, read_token
-from diffs.store import Floors, get_store
+from diffs.store import Entry, Floors, get_store
 from tests.endpoint.feeds import Feed
 from tests.endpoint.stage import EXPIRED
 from tests.testapp.models import Choice, Notice, Question
@@ -52,7 +53,7 @@ async def test_stream_sends_what_is_there_then_an_id_alone_then_what_comes(notic
     at_first = notices.now()
     async with Stream(NOTICE) as client:
         await client.live()
-        second = notices.append(data={"body": "In the kitchen — 火\nand upstairs"})
+        second = notices.append(data={"body": "In the kitchen — 火\nand upstairs"}, omitted=["headline"])
         await client.count(2)
         at_second = notices.now()
 
@@ -270,6 +271,33 @@ async def test_p4_reset_of_one_feed_leaves_the_others_alone(notices: Feed, other
 
         assert [reset["feed"] for reset in client.resets] == [other.name]
         assert client.diffs == [{"feed": notices.name, **last}]
+
+
+async def test_p4_feed_at_its_bound_resets_nobody_who_is_not_behind(notices: Feed) -> None:
+    notices.ref = notices.ref._replace(max_elements=3)
+    async with Stream(NOTICE) as client, Stream("/?feed=@testapp.notice:1") as of_several:
+        await client.live()
+        await of_several.live()
+        sent = []
+        for number in range(12):
+            sent.append(notices.append(data={"body": str(number)}))
+            await client.count(number + 1)
+        await of_several.count(12)
+
+        assert (client.diffs, client.resets, of_several.resets) == (sent, [], [])
+        assert len(notices.stored()) == 3
+
+
+async def test_p4_transaction_larger_than_the_bound_resets_whoever_listens(notices: Feed) -> None:
+    notices.ref = notices.ref._replace(max_elements=3)
+    async with Stream(NOTICE) as client:
+        await client.live()
+        get_store().append([Entry(notices.ref, Encoder("update", number, bytes(4), {}).own()) for number in range(4)])
+        await client.until(lambda: client.resets)
+        assert [reset["reason"] for reset in client.resets] == ["reset"]
+        last = notices.append()
+        await client.count(1)
+        assert client.diffs == [last]
 
 
 async def test_heartbeats_are_ids_without_an_event(notices: Feed, configure: Callable[..., None]) -> None:

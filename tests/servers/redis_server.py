@@ -1,4 +1,4 @@
-"""A Redis or Valkey server that a test may stop, freeze and start again."""
+"""A Redis or Valkey server that a test may stop, freeze, start again and let another take the place of."""
 
 from __future__ import annotations
 
@@ -70,6 +70,11 @@ class RedisServer:
         return {"unix_socket_path": str(self.socket)}
 
     @property
+    def folder(self) -> Path:
+        """Where its data are, if `config` keeps them."""
+        return self._folder
+
+    @property
     def pid(self) -> int:
         """The process that serves now; another one after a restart."""
         return self._process.pid
@@ -105,6 +110,49 @@ class RedisServer:
             self._process.wait(STOP_SECONDS)
             self.client.close()
         self._process = self._start()
+
+    def follow(self, master: RedisServer) -> None:
+        """Become a replica, and wait until it has what its master has."""
+        # By itself the master would wait for more replicas.
+        master.cli("CONFIG", "SET", "repl-diskless-sync-delay", 0)
+        self.cli("REPLICAOF", "127.0.0.1", master.port)
+        deadline = time.monotonic() + START_SECONDS
+        while self.client.info("replication").get("master_link_status") != "up":
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{self._binary} does not follow its master:\n{self.log}")
+            time.sleep(0.01)
+        master.cli("WAIT", 1, round(1000 * START_SECONDS))
+
+    def lag_behind(self) -> None:
+        """Stay a replica, with what it has, and get nothing more: its master can't be reached."""
+        self.cli("REPLICAOF", "127.0.0.1", _free_port())
+
+    def take_over(self) -> None:
+        """Be a master from now on."""
+        self.cli("REPLICAOF", "NO", "ONE")
+
+    def evict(self, key: str) -> bool:
+        """Run out of memory just once, with one key that may be evicted; other keys expire no more.
+
+        Returns:
+            Whether the key was there.
+        """
+        for other in self.client.scan_iter(count=1000):
+            self.client.persist(other)
+        before = self.client.info("stats")["evicted_keys"]
+        if not self.client.expire(key, 10_000):
+            return False
+        limits = self.client.config_get("maxmemory*")
+        self.client.config_set("maxmemory-policy", "volatile-random")
+        self.client.config_set("maxmemory", 1)
+        deadline = time.monotonic() + START_SECONDS
+        while self.client.info("stats")["evicted_keys"] == before:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{self._binary} does not evict {key}.")
+            time.sleep(0.001)
+        for name in ("maxmemory", "maxmemory-policy"):
+            self.client.config_set(name, limits[name])
+        return True
 
     def stop(self) -> None:
         """End it, whatever it does, and remove its folder."""

@@ -27,8 +27,8 @@ class Clock:
         self.time += round(seconds * SECOND)
 
 
-def feed(name: str = "polls.question:1", window: int = WINDOW) -> FeedRef:
-    return FeedRef(parse_feed(name), window)
+def feed(name: str = "polls.question:1", window: int = WINDOW, bound: int | None = None) -> FeedRef:
+    return FeedRef(parse_feed(name), window, bound)
 
 
 def neighbours(count: int) -> list[FeedRef]:

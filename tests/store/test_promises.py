@@ -309,6 +309,8 @@ def test_p3_what_never_expires_is_bounded(store: Store, client: redis.Redis) -> 
         "epoch",
         "clock",
         "cleared",
+        "replid",
+        "evicted",
         "floor",
         "floor:polls.question",
         "floor:polls.choice",

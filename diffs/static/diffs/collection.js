@@ -37,10 +37,12 @@ export class Collection {
   #fetchedFrom = -Infinity;
   /** @type {Diff[] | null} What comes while rows are being fetched. */
   #journal = null;
-  /** @type {Map<any, {data: any}>} What came for rows that are being asked for one by one. */
+  /** @type {Map<any, {data: any, omitted: readonly string[]}>} What came for rows that are being asked for one by one. */
   #awaited = new Map();
   /** @type {Set<any>} Rows that weren't there when a change of theirs came. */
   #missed = new Set();
+  /** @type {Map<any, Set<string>>} By row the fields whose values were too large for a diff. */
+  #lacking = new Map();
   #fruitless = 0;
   #isReloading = false;
   #end = new AbortController();
@@ -169,6 +171,7 @@ export class Collection {
       this.#rows = new Map();
       this.#awaited.clear();
       this.#missed.clear();
+      this.#lacking.clear();
       for (const row of rows) this.#put(/** @type {Function} */ (this.#options.key)(row.model, row.pk), row);
       // They were done to the rows that are gone; once more does no harm where these have them already.
       for (const diff of journal) this.#apply(diff);
@@ -227,9 +230,26 @@ export class Collection {
     if (models && !models.includes(model)) return;
     const key = /** @type {Function} */ (this.#options.key)(model, pk);
     const row = this.#rows.get(key);
-    if (action === "delete") this.#remove(key);
-    else if (row || action === "create") this.#put(key, { model, pk, data: merged(row?.data, data) });
-    else this.#miss(key, diff);
+    if (action === "delete") {
+      this.#lacking.delete(key);
+      this.#remove(key);
+    } else if (row || action === "create") {
+      this.#put(key, { model, pk, data: without(merged(row?.data, data), diff.omitted) });
+      this.#lack(key, diff);
+    } else {
+      this.#miss(key, diff);
+    }
+  }
+
+  /** @param {any} key @param {Pick<Diff, "data" | "omitted">} told What has come of a row. */
+  #lack(key, { data, omitted = [] }) {
+    const names = this.#lacking.get(key) ?? new Set();
+    for (const name of Object.keys(Object(data))) names.delete(name);
+    for (const name of omitted) names.add(name);
+    if (!names.size) return void this.#lacking.delete(key);
+    // Also where it isn't kept: without the field nobody knows.
+    this.#lacking.set(key, names);
+    if (!this.#isReloading) this.#reloadMissed();
   }
 
   /** @param {any} key @param {Row} row */
@@ -260,14 +280,20 @@ export class Collection {
 
   async #reloadMissed() {
     this.#isReloading = true;
-    while (this.#missed.size && !this.#end.signal.aborted) {
+    const wanted = () => [...this.#missed, ...this.#lacking.keys()];
+    while (wanted().length && !this.#end.signal.aborted) {
       const pause = backOff(this.#fruitless + 1, 2 * FIRST_RELOAD, LONGEST_RELOAD);
       await sleep(pause, { atLeast: pause, signal: this.#end.signal });
-      const missed = [...this.#missed];
+      const missed = wanted();
       if (!missed.length || this.#end.signal.aborted) break;
-      await this.reload().catch((error) => console.warn(error));
       // Rows that are left out on purpose would otherwise have the others fetched again and again.
-      this.#fruitless = missed.some((key) => this.#rows.has(key)) ? 0 : this.#fruitless + 1;
+      this.#fruitless += 1;
+      try {
+        await this.reload();
+        if (missed.some((key) => this.#rows.has(key))) this.#fruitless = 0;
+      } catch (error) {
+        console.warn(error);
+      }
     }
     this.#isReloading = false;
   }
@@ -276,16 +302,22 @@ export class Collection {
   async #askFor(key, diff, missing) {
     const asked = this.#awaited.get(key);
     if (asked) {
-      asked.data = merged(asked.data, diff.data);
+      const { data, omitted = [] } = diff;
+      asked.data = without(merged(asked.data, data), omitted);
+      // What is on its way may be older.
+      asked.omitted = [...asked.omitted.filter((name) => !(name in Object(data))), ...omitted];
       return;
     }
-    const mine = { data: diff.data };
+    const mine = { data: diff.data, omitted: /** @type {readonly string[]} */ ([]) };
     this.#awaited.set(key, mine);
     try {
       const data = await missing(diff);
       // Otherwise it was created, deleted, or fetched with all others meanwhile.
       const isStillMissing = this.#awaited.get(key) === mine;
-      if (data && isStillMissing) this.#put(key, { model: diff.model, pk: diff.pk, data: merged(data, mine.data) });
+      if (data && isStillMissing) {
+        this.#put(key, { model: diff.model, pk: diff.pk, data: without(merged(data, mine.data), mine.omitted) });
+        this.#lack(key, mine);
+      }
     } catch (error) {
       reportUncaught(error);
     }
@@ -324,4 +356,10 @@ export function keyOf(model, pk) {
 /** @param {any} before @param {any} after @returns {any} Both, where a hook of the model hasn't made something else. */
 function merged(before, after) {
   return isPlain(before) && isPlain(after) ? { ...before, ...after } : after;
+}
+
+/** @param {any} data @param {readonly string[]} [omitted] @returns {any} The fields that aren't among these. */
+function without(data, omitted = []) {
+  if (!omitted.length || !isPlain(data)) return data;
+  return Object.fromEntries(Object.entries(data).filter(([name]) => !omitted.includes(name)));
 }

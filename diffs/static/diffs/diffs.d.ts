@@ -35,6 +35,8 @@ export interface Diff {
   readonly version: Version;
   /** The changed fields' new values; empty for a deletion. A model's hook may make something else of it. */
   readonly data: any;
+  /** Fields that have changed as well, whose values are too large for a diff: fetch the object to have them. */
+  readonly omitted?: readonly string[];
   /** Who did it, where that is shown. */
   readonly actor?: any;
   /** Of several feeds, the one that it came in: `"polls.question:42"`. */
@@ -132,7 +134,8 @@ export interface ConnectionOptions {
 export interface SubscribeOptions extends ConnectionOptions {
   /**
    * Called with each diff, once and in order. Of the changed fields it has those whose value is the newest that is
-   * known: a change that comes late, behind a later one, is told without them, or not at all.
+   * known: a change that comes late, behind a later one, is told without them, or not at all. Of a field in `omitted`
+   * nothing that you have is the value any more.
    */
   onDiff?: (diff: Diff) => void;
   /**
@@ -169,7 +172,7 @@ export function subscribe(source: string | URL | HTMLElement, options: Subscribe
 export interface Row<Data = any> {
   readonly model: string;
   readonly pk: PrimaryKey;
-  /** The fields' values. */
+  /** The fields' values. One that was too large for a diff is missing until the rows have been fetched again. */
   readonly data: Data;
 }
 

@@ -9,8 +9,11 @@ export const MOST = 10_000;
 /**
  * @typedef {object} Story What is known of an object.
  * @property {Version | null} gone The version with which it was deleted.
- * @property {Map<string, {version: Version, value: unknown}>} fields The newest value of each field.
+ * @property {Map<string, {version: Version, value: unknown}>} fields The newest value of each field, or `OMITTED`.
  */
+
+/** In the place of a value that is too large for a diff. */
+const OMITTED = Symbol("omitted");
 
 /** Lets each diff pass once, without the values that are older than what is known. */
 export class Known {
@@ -60,22 +63,33 @@ export class Known {
 
   /** @param {Story} story @param {Diff} diff */
   #tell(story, diff) {
-    const data = { ...diff.data };
+    const told = new Map(Object.entries(diff.data));
+    for (const name of diff.omitted ?? []) told.set(name, OMITTED);
     let isWhole = true;
-    for (const [name, value] of Object.entries(diff.data)) {
+    for (const [name, value] of told) {
       const newest = story.fields.get(name);
       if (newest && isLower(diff.version, newest.version)) {
         isWhole = false;
         // An object is told of with all its fields, also where a change of it came before its creation.
-        if (diff.action === "create") data[name] = newest.value;
-        else delete data[name];
+        if (diff.action === "create") told.set(name, newest.value);
+        else told.delete(name);
       } else {
         story.fields.set(name, { version: diff.version, value });
       }
     }
     if (isWhole) return diff;
-    return Object.keys(data).length ? { ...diff, data } : null;
+    return told.size ? { ...diff, ...split(told) } : null;
   }
+}
+
+/**
+ * @param {Map<string, unknown>} told
+ * @returns {Pick<Diff, "data" | "omitted">} The fields of a diff, as it has them.
+ */
+function split(told) {
+  const omitted = [...told.keys()].filter((name) => told.get(name) === OMITTED);
+  const data = Object.fromEntries([...told].filter(([, value]) => value !== OMITTED));
+  return omitted.length ? { data, omitted } : { data, omitted: undefined };
 }
 
 /**

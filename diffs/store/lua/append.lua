@@ -1,20 +1,24 @@
 -- Appends diffs to feeds of one shard, all of a call at once.
 --
--- KEYS[2...]  the feeds' sorted sets
+-- KEYS[2...]  the feeds' sorted sets, then in their order the floors of those that are bounded
 -- ARGV[3]     epoch of the mark that the diffs were captured at; '' where the shard had none
 -- ARGV[4]     the mark's timestamp, which was the shard's clock then; '' where nothing counts as late
--- ARGV[5...]  for each feed: model, window in microseconds, for each member two bytes with the length of its row's
---             name ('' where each is of the row that the feed is named after), number of members, members
+-- ARGV[5...]  for each feed: model, window in microseconds, the most members that it keeps ('' for no bound), for each
+--             member two bytes with the length of its row's name ('' where each is of the row that the feed is named
+--             after), number of members, members
 -- RETURNS     epoch, clock; where something wasn't appended also two lists: the numbers (from 1) of the feeds whose key
 --             is no sorted set; and of late members their numbers (from 1, over all feeds), each with the version that
 --             is ahead of it, 0 where that isn't known
 --
 -- Each member gets a timestamp of its own. A member that is there already keeps the one it has, so that a repeated
--- call adds nothing. An append trims its feed, and a feed that nothing is appended to expires as a whole.
+-- call adds nothing. An append trims its feed, and a feed that nothing is appended to expires as a whole. What an append
+-- removes of a feed for its bound raises the feed's floor to the last that went, so that only who stands below is
+-- refused.
 --
 -- A member is late where the feed holds a higher version of its row. That can only have been appended after the mark:
 -- it was drawn later. Where what came since the mark is no longer there, or is too much to look at, members count as late.
 
+-- What one call removes of a feed at the most, unless it adds half as many.
 local TRIM = 1000
 local CHUNK = 1000
 -- So many members are looked at: less than a millisecond.
@@ -22,25 +26,27 @@ local LOOKBACK = 2000
 -- From here on versions are the database's: see capture/versions.py.
 local DATABASE = 4000000000000000
 
-local windows, total = {}, 0
+local windows, total, feeds = {}, 0, 0
 local position = 5
-for _ = 2, #KEYS do
-  local count = tonumber(ARGV[position + 3])
+while position <= #ARGV do
+  local count = tonumber(ARGV[position + 4])
   windows[ARGV[position]] = tonumber(ARGV[position + 1])
   total = total + count
-  position = position + 4 + count
+  feeds = feeds + 1
+  position = position + 5 + count
 end
 
 prepare(windows)
 local since = tonumber(ARGV[4])
 local is_quiet = not since or (since == clock and ARGV[3] == epoch)
--- A shard that was empty at the mark is known from its beginning.
-local is_known = ARGV[3] == epoch or ARGV[3] == ''
 local timestamp = tick(total)
 
 local ahead_in
 -- Making functions takes time, and most calls need none.
 if not is_quiet then
+  -- A shard that was empty at the mark is known from its beginning.
+  local is_known = ARGV[3] == epoch or ARGV[3] == ''
+
   local function is_foreign(member)
     return math.floor((string.byte(member) or 0) / 8) % 2 == 1
   end
@@ -66,7 +72,7 @@ if not is_quiet then
   end
 
   -- What was appended to a feed since the mark; nil where that can't be told.
-  local function appended_since(key, model, window)
+  local function appended_since(key, floor, model, window)
     if not is_known then
       return nil
     end
@@ -75,6 +81,9 @@ if not is_quiet then
     if ARGV[3] ~= '' then
       -- The floor of a shard's beginning hides nothing from those who knew that it was empty.
       gone = math.max(gone, tonumber(floors[3]) or 0, clock - window)
+    end
+    if floor then
+      gone = math.max(gone, tonumber(redis.call('GET', floor)) or 0)
     end
     if since < gone then
       return nil
@@ -87,8 +96,8 @@ if not is_quiet then
   end
 
   -- A function that tells of a feed's members which version is ahead of them; nil where none is.
-  ahead_in = function(key, model, window)
-    local newer = appended_since(key, model, window)
+  ahead_in = function(key, floor, model, window)
+    local newer = appended_since(key, floor, model, window)
     if newer and #newer == 0 then
       return nil
     end
@@ -111,13 +120,19 @@ end
 
 local wrong, late, number = {}, {}, 0
 position = 5
-for feed = 2, #KEYS do
+local floors = feeds + 1
+for feed = 2, feeds + 1 do
   local key = KEYS[feed]
-  local model, window, lengths = ARGV[position], tonumber(ARGV[position + 1]), ARGV[position + 2]
-  local last = position + 3 + tonumber(ARGV[position + 3])
-  local first = position + 4
-  local ahead = ahead_in and ahead_in(key, model, window)
-  position = first
+  local model, window, bound = ARGV[position], tonumber(ARGV[position + 1]), tonumber(ARGV[position + 2])
+  local lengths, count = ARGV[position + 3], tonumber(ARGV[position + 4])
+  local last = position + 4 + count
+  local first = position + 5
+  local most = math.max(TRIM, 2 * count)
+  floors = floors + (bound and 1 or 0)
+  local ahead = ahead_in and ahead_in(key, bound and KEYS[floors], model, window)
+  -- What would go at once isn't added: a repeated call would add it again, behind what came after it.
+  local skipped = bound and math.max(count - bound, 0) or 0
+  timestamp, position, number = timestamp + skipped, first + skipped, number + skipped
   local failed = false
   while position <= last do
     local added
@@ -158,7 +173,22 @@ for feed = 2, #KEYS do
   else
     local stale = redis.call('ZCOUNT', key, '-inf', clock - window - 1)
     if stale > 0 then
-      redis.call('ZREMRANGEBYRANK', key, 0, math.min(stale, TRIM) - 1)
+      redis.call('ZREMRANGEBYRANK', key, 0, math.min(stale, most) - 1)
+    end
+    local excess = bound and redis.call('ZCARD', key) - bound or 0
+    local dropped
+    if excess > 0 then
+      excess = math.min(excess, most)
+      dropped = tonumber(redis.call('ZRANGE', key, excess - 1, excess - 1, 'WITHSCORES')[2])
+      redis.call('ZREMRANGEBYRANK', key, 0, excess - 1)
+    end
+    if skipped > 0 then
+      -- In a repeated call, what is there already stands where it stood.
+      dropped = (tonumber(redis.call('ZRANGE', key, -bound, -bound, 'WITHSCORES')[2]) or timestamp) - 1
+    end
+    -- The floor may be higher already, and must not sink.
+    if dropped and (tonumber(redis.call('GET', KEYS[floors])) or 0) < dropped then
+      redis.call('SET', KEYS[floors], dropped, 'PX', math.ceil(window / 500))
     end
     redis.call('PEXPIRE', key, math.ceil(window / 500))
     redis.pcall('PUBLISH', key, timestamp - 1)

@@ -4,9 +4,10 @@
 -- ARGV[1]  the time in microseconds; '' outside tests: then it is Redis's own
 -- ARGV[2]  a random name, should the shard need a new epoch
 --
--- Fields of meta: epoch, clock, floor, floor:<model>, window:<model>, and the highest floor of a feed, cleared. Times
--- are whole microseconds since the Unix epoch; below 2^53 they are exact in Lua. Redis writes the numbers among a command's arguments without an exponent;
--- Lua's own conversions don't, so that what becomes part of a text or of a reply needs '%.0f'.
+-- Fields of meta: epoch, clock, replid, evicted, floor, floor:<model>, window:<model>, and the highest floor that a feed
+-- of its own got, cleared. Times are whole microseconds since the Unix epoch; below 2^53 they are exact in Lua. Redis
+-- writes the numbers among a command's arguments without an exponent; Lua's own conversions don't, so that what becomes
+-- part of a text or of a reply needs '%.0f'.
 --
 -- Calling a command, making a function and formatting a number each take about as long as adding to a small set does:
 -- what runs with each diff and each poll does as little of them as it can.
@@ -30,6 +31,18 @@ local function tick(count)
   return first
 end
 
+-- Begins a new epoch: cursors from before name another, and lie below its floor, as all does that the feeds hold. The
+-- clock goes on from where it is. What the server says of itself is kept, to be compared by whoever reads.
+local function begin_epoch()
+  local floor = tick(1)
+  local replication, stats = redis.pcall('INFO', 'replication'), redis.pcall('INFO', 'stats')
+  -- An error is a table: not every server has INFO, and not every user may call it.
+  local replid = type(replication) == 'string' and string.match(replication, '\nmaster_replid:(%w+)')
+  local evicted = type(stats) == 'string' and string.match(stats, '\nevicted_keys:(%d+)')
+  epoch = ARGV[2]
+  redis.call('HSET', meta, 'epoch', epoch, 'floor', floor, 'replid', replid or '', 'evicted', evicted or '')
+end
+
 -- Begins a script that writes: the shard has an epoch then, and knows the windows, which come by model.
 local function prepare(windows)
   local fields = {'epoch', 'clock'}
@@ -39,12 +52,10 @@ local function prepare(windows)
   local known = redis.call('HMGET', meta, unpack(fields))
   epoch, clock = known[1], tonumber(known[2]) or 0
   if not epoch then
-    -- A shard whose data is gone begins a new epoch: cursors from before name another.
+    -- The shard's data is gone.
     redis.call('DEL', meta)
     known, clock = {}, 0
-    local floor = tick(1)
-    epoch = ARGV[2]
-    redis.call('HSET', meta, 'epoch', epoch, 'floor', floor)
+    begin_epoch()
   end
   for index = 3, #fields do
     local model = string.sub(fields[index], 8)

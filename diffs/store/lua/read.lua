@@ -31,18 +31,35 @@ local mode = ARGV[8]
 local upper = tonumber(ARGV[14])
 
 local function fetch()
-  local found = call('HMGET', meta, 'epoch', 'clock', 'window:' .. model, 'floor', 'floor:' .. model)
+  local found =
+    call('HMGET', meta, 'epoch', 'clock', 'window:' .. model, 'floor', 'floor:' .. model, 'replid', 'evicted')
   epoch, clock = found[1], tonumber(found[2]) or 0
-  return tonumber(found[3]), max(tonumber(found[4]) or 0, tonumber(found[5]) or 0)
+  return tonumber(found[3]), max(tonumber(found[4]) or 0, tonumber(found[5]) or 0), found[6] or '', found[7] or ''
 end
 
-local window_before, dropped = fetch()
-if not epoch or (window_before and window_before < window) then
+-- Whether the server still says of itself what it said when the epoch began; one that says nothing is not compared.
+-- Looking for a text takes no time beside that of INFO itself, a pattern takes as long as INFO does.
+local function still_says(section, name, value)
+  local info = redis.pcall('INFO', section)
+  return type(info) ~= 'string'
+    or string.find(info, name .. value .. '\r', 1, true)
+    or not string.find(info, name, 1, true)
+end
+
+local window_before, dropped, replid, evicted = fetch()
+-- Another replication id: a replica took over, or the server was started again, and the last writes may be missing.
+-- Another number of evicted keys: what was evicted may have been a feed, or a floor.
+local is_lossy = epoch
+  and not (still_says('replication', '\nmaster_replid:', replid) and still_says('stats', '\nevicted_keys:', evicted))
+if not epoch or is_lossy or (window_before and window_before < window) then
   if not may_write then
     return {'write'}
   end
   -- A first write that is allowed on a full server makes Redis accept those behind it.
   call('HDEL', meta, '')
+  if is_lossy then
+    begin_epoch()
+  end
   prepare({[model] = window})
   window_before, dropped = fetch()
 end

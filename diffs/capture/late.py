@@ -4,8 +4,8 @@ The row is read under a lock, and the version of what takes the diff's place is 
 with all that was and will be committed. Where the row is gone, its deletion has a diff of its own, and where a deletion
 came late and the row is there again, so has its creation: these diffs are superseded.
 
-In the feeds of parents that a row has left and come back to, this isn't enough: who follows one of them heard neither of
-what was changed while it was away, nor of its creation or deletion there. So a diff that may have moved the row is
+In the feeds of parents that a row has left and come back to, this isn't enough: who follows one of them heard neither
+of what was changed while it was away, nor of its creation or deletion there. So a diff that may have moved the row is
 replaced by the whole row, and so is a deletion; where the row is gone, the parents' feeds are refused.
 
 Where the feed doesn't tell whether a diff came late, a row that is gone may be so by just this deletion. There is

@@ -52,7 +52,7 @@ def main(words: Sequence[str]) -> int:
         for place, name in enumerate(names):
             share = max(0.0, deadline - time.monotonic()) / (len(names) - place)
             lines.append(_run(name, parts[name], arguments, share, databases))
-            print(f"{name}: {len(lines[-1].problems)} problems", flush=True)
+            print(f"{name}: {len(lines[-1].problems)} problems{_account_text(lines[-1])}", flush=True)
     print(render(lines))
     problems = [f"{line.part}: {text}" for line in lines for text in line.problems]
     if problems:
@@ -80,6 +80,10 @@ def _run(name: str, part: Part, arguments: argparse.Namespace, seconds: float, d
     scenario = Scenario(seed=arguments.seed, writers=WRITERS.get(arguments.database, 8), **part.options)
     with databases() as database, RedisServer(arguments.server) as server:
         return line_of(name, part.prove(scenario, database, server, seconds))
+
+
+def _account_text(line: Line) -> str:
+    return "".join(f", {count} {name}" for name, count in line.account.items())
 
 
 @contextlib.contextmanager

@@ -46,6 +46,7 @@ ORDER: Mapping[str, Part] = {f"order, {name}": Part(_order, options) for name, o
 CHAOS: Mapping[str, Part] = {
     "order, database": ORDER["order, database"],
     "order, outbox": ORDER["order, outbox"],
+    "order, narrow": ORDER["order, narrow"],
     "faults, clock": Part(_lossy, {"own_rows": True}),
     "faults": Part(_lossy, DATABASE),
     "faults, outbox, kills": Part(_lossy, KILLS),

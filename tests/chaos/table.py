@@ -24,6 +24,8 @@ class Line:
     """Pairs of a row's diffs that were on the way in another order than that of their commits."""
     late: int
     """Diffs that a later reading, or a later diff, took the place of."""
+    account: Mapping[str, int]
+    """How many diffs were committed, and what became of them; empty where that isn't kept."""
     wrong: Sequence[str]
     """Rows that clients ended with, and that the database has otherwise."""
     lost: Sequence[str] = ()
@@ -54,6 +56,7 @@ def line_of(part: str, found: Mapping[str, Any]) -> Line:
         refusals=sum(client["refused"] for client in clients),
         overtaken=found["inversions"],
         late=found.get("late", 0),
+        account={name: account[name] for name in ("committed", "delivered", "replaced", "refused") if name in account},
         wrong=[text for client in clients for text in client["wrong"]],
         **{name: account.get(name, []) for name in ("lost", "doubled", "uncommitted")},
     )

@@ -19,7 +19,7 @@ def test_line_sums_up_what_a_run_found() -> None:
         **FOUND,
         "killed": 7,
         "faults": {"paused": 2},
-        "account": {"lost": ["a"], "doubled": [], "uncommitted": ["b"], "committed": 9, "delivered": 8, "replaced": 0},
+        "account": {"lost": ["a"], "doubled": [], "uncommitted": ["b"], "committed": 9, "delivered": 6, "replaced": 2},
     }
     line = line_of("delivery", found)
     assert line == Line(
@@ -30,6 +30,7 @@ def test_line_sums_up_what_a_run_found() -> None:
         refusals=4,
         overtaken=5,
         late=3,
+        account={"committed": 9, "delivered": 6, "replaced": 2},
         wrong=[],
         lost=["a"],
         doubled=[],

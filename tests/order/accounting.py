@@ -39,6 +39,8 @@ class Account:
     """In the feed, once."""
     replaced: int
     """Late; the feed holds the row as it was then or later."""
+    refused: int
+    """Late; the feed's readers from before are refused."""
     lost: list[str]
     doubled: list[str]
     uncommitted: list[str]
@@ -52,6 +54,7 @@ def account(noted: Iterable[Noted], told: Mapping[str, Sequence[Told]], late: Co
         noted: what the database knows of.
         told: by feed its diffs.
         late: feeds and tokens of diffs that came late, so that another took their place.
+        floored: feeds whose floor was raised.
     """
     due: Counter[tuple[str, str, int]] = Counter()
     orders: dict[str, int] = {}
@@ -69,17 +72,19 @@ def account(noted: Iterable[Noted], told: Mapping[str, Sequence[Told]], late: Co
             uncommitted += [f"{feed}: {name}" for name in (diff.token, diff.text) if name and name not in orders]
             seen = max(orders.get(diff.token, 0), orders.get(diff.text or "", 0))
             newest[feed, diff.pk] = max(newest[feed, diff.pk], seen)
-    delivered = replaced = 0
+    delivered = replaced = refused = 0
     lost = []
     for (token, feed, pk), count in due.items():
         here = found[token, feed, pk]
         name = f"{feed}: {token} of {pk}"
         if (feed, token) in late and newest[feed, pk] >= orders[token]:
             replaced += count
+        elif (feed, token) in late and feed in floored:
+            refused += count
         elif here < count:
             lost += [name] * (count - here)
             delivered += here
         else:
             delivered += count
             doubled += [name] * (here - count)
-    return Account(due.total(), delivered, replaced, lost, doubled, uncommitted)
+    return Account(due.total(), delivered, replaced, refused, lost, doubled, uncommitted)

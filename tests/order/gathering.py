@@ -23,8 +23,17 @@ def noted() -> list[Noted]:
 
 def told(rows: int) -> dict[str, list[Told]]:
     """What the feeds hold, also below their floors."""
-    feeds = ["order.row", *(f"order.row:{pk}" for pk in range(1, rows + 1)), *map("order.parent:{}".format, PARENTS)]
-    return {feed: list(_diffs_of(feed)) for feed in feeds}
+    return {feed: list(_diffs_of(feed)) for feed in _feeds(rows)}
+
+
+def floored(rows: int) -> list[str]:
+    """The feeds whose floor was raised."""
+    store = get_store()
+    return [feed for feed in _feeds(rows) if store.client.exists(store.keys.floor(parse_feed(feed)))]
+
+
+def _feeds(rows: int) -> list[str]:
+    return ["order.row", *(f"order.row:{pk}" for pk in range(1, rows + 1)), *map("order.parent:{}".format, PARENTS)]
 
 
 def _diffs_of(feed: str) -> Iterator[Told]:

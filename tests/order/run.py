@@ -107,12 +107,13 @@ class _Crew:
     def _account(self) -> dict[str, Any]:
         from .accounting import account
         from .crew import call
-        from .gathering import noted, told
+        from .gathering import floored, noted, told
         from .lateness import read_late_diffs
 
         with self._pausing():
             late = read_late_diffs(self._late)
-            return dataclasses.asdict(account(call(noted), call(told, self._scenario.rows), late))
+            rows = self._scenario.rows
+            return dataclasses.asdict(account(call(noted), call(told, rows), late, call(floored, rows)))
 
     def _count(self) -> dict[str, int]:
         from .delays import count_handed_over

@@ -47,7 +47,12 @@ class Account:
     """What the feeds hold of changes that were rolled back."""
 
 
-def account(noted: Iterable[Noted], told: Mapping[str, Sequence[Told]], late: Collection[tuple[str, str]]) -> Account:
+def account(
+    noted: Iterable[Noted],
+    told: Mapping[str, Sequence[Told]],
+    late: Collection[tuple[str, str]],
+    floored: Collection[str] = (),
+) -> Account:
     """Compare what was committed with what feeds hold.
 
     Args:

@@ -15,6 +15,7 @@ from .scenario import VARIABLE, Scenario
 
 ROUND = 1.0
 """How long is written between comparisons, in seconds."""
+LAST_WORDS = 5000
 PATIENCE = 120.0
 """How much longer a run may take until enough has happened, in seconds."""
 
@@ -76,7 +77,8 @@ class Run:
         line = self._process.stdout.readline()
         if not line:
             self._errors.seek(0)
-            raise AssertionError(self._errors.read())
+            # What it failed with; before that it has told of every fault.
+            raise AssertionError(self._errors.read()[-LAST_WORDS:])
         return json.loads(line)
 
     def __enter__(self) -> Run:

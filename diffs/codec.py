@@ -170,8 +170,8 @@ def decode(member: bytes) -> Change:
     if (
         objects
         or not isinstance(data, dict)
-        or (row is not None and not isinstance(row.model, str))
-        or (actor is not None and not isinstance(actor, str))
+        or not isinstance(actor, _TEXT)
+        or not (row is None or _is_row(*row))
         or (omitted is not None and not _are_omitted(omitted, data))
     ):
         raise MemberError("A stored diff is damaged.")
@@ -213,6 +213,16 @@ def packed_size(value: Any) -> int:
         SerializationError: a diff can't hold it.
     """
     return len(_pack(value))
+
+
+_TEXT = (str, type(None))
+_KEY = (int, str)
+
+
+def _is_row(model: Any, pk: Any) -> bool:
+    """Whether this can name an object: whoever reads the diff relies on it."""
+    is_key = isinstance(pk, _KEY) or (isinstance(pk, list) and all(isinstance(part, _KEY) for part in pk))
+    return is_key and isinstance(model, str)
 
 
 def timestamp_text(value: dt.datetime) -> str:

@@ -56,4 +56,4 @@ class StoreUnavailable(DiffsError):
 
 
 class TokenError(DiffsError):
-    """The feed token is wrong, expired or made for another feed: ask the site for a new one."""
+    """The feed token is wrong, expired or made for another feed or user: ask the site for a new one."""

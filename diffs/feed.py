@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import datetime as dt
-import logging
 import operator
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any, Generic, TypeVar, overload
 
 from asgiref.sync import sync_to_async
 from django.db import DEFAULT_DB_ALIAS, models, router
 
-from . import codec, collapse, cursor, pks
+from . import codec, collapse, cursor, damage, pks
 from .cursor import Cursor
 from .diff import Diff
 from .errors import CursorExpired, MemberError
 from .registration import Registration, find_label, require
 from .store import FeedRef, Page, Read, Stored, drain, get_store
 from .typing import AnyModel
-
-logger = logging.getLogger("diffs")
 
 PAGE = 1000
 
@@ -178,8 +175,8 @@ class Feed:
         return self._fetch()[index]
 
     def _ask(self, mode: Any, offset: int, limit: int) -> list[Diff]:
-        page = get_store().read_one(self._read._replace(mode=mode, offset=offset, limit=limit))
-        return to_diffs(self._read.feed, page.stored, page.cursor.epoch)
+        request = self._read._replace(mode=mode, offset=offset, limit=limit)
+        return _trusted(request, get_store().read_one(request))
 
     def _fetch(self) -> list[Diff]:
         if self._diffs is None:
@@ -187,8 +184,9 @@ class Feed:
         return self._diffs
 
     def _fetch_latest(self) -> tuple[list[Diff], str]:
-        page = get_store().read_one(self._read._replace(mode="desc"))
-        return to_diffs(self._read.feed, page.stored[::-1], page.cursor.epoch), str(page.cursor)
+        request = self._read._replace(mode="desc")
+        page = get_store().read_one(request)
+        return _trusted(request, page)[::-1], str(page.cursor)
 
     def _fetch_all(self) -> tuple[list[Diff], str]:
         store = get_store()
@@ -197,13 +195,13 @@ class Feed:
         while True:
             try:
                 page = store.read_one(request)
+                found += _trusted(request, page)
             except CursorExpired:
                 if self._read.cursor is not None:
                     raise
                 # Something was dropped between two pages of a whole feed: begin again with what is left.
                 request, found = self._read._replace(limit=PAGE), []
                 continue
-            found += to_diffs(request.feed, page.stored, page.cursor.epoch)
             if not page.more:
                 return found, str(page.cursor)
             request = self._next(request, page)
@@ -216,8 +214,8 @@ class Feed:
         return request._replace(cursor=Cursor(page.cursor.epoch, last), lower=None)
 
 
-def to_diffs(feed: FeedRef, stored: list[Stored], epoch: str) -> list[Diff]:
-    """Read members as diffs; a damaged one is left out, with a line in the log.
+def to_diffs(feed: FeedRef, stored: Sequence[Stored], epoch: str) -> list[Diff]:
+    """Read members as diffs; one that can't be read is passed over, and the feed's cursors are refused from then on.
 
     Args:
         feed: where they stand.
@@ -229,8 +227,27 @@ def to_diffs(feed: FeedRef, stored: list[Stored], epoch: str) -> list[Diff]:
     for member, position in stored:
         try:
             found.append(to_diff(member, position, epoch, own))
-        except MemberError:
-            logger.warning("A diff in %s can't be read and is passed over.", feed.name)
+        except MemberError as error:
+            damage.note(feed.name, position, error)
+    if len(found) < len(stored):
+        damage.distrust(get_store(), feed, max(one.position for one in stored))
+    return found
+
+
+def _trusted(request: Read, page: Page) -> list[Diff]:
+    """The diffs of a page.
+
+    Args:
+        request: what was asked for.
+        page: what that gave.
+
+    Raises:
+        CursorExpired: one was passed over, and a reader who goes on from a cursor would miss it.
+        StoreUnavailable: the same, and Redis is away.
+    """
+    found = to_diffs(request.feed, page.stored, page.cursor.epoch)
+    if len(found) < len(page.stored) and request.cursor is not None:
+        get_store().read_one(request)
     return found
 
 

@@ -16,6 +16,9 @@ from .codec import MAX_SAFE_INTEGER, timestamp_text
 from .keys import join_pk, split_pk
 from .typing import AnyField
 
+_MOST_DIGITS = 1000
+"""Of a decimal number that clients name: a few characters can stand for a million of them."""
+
 
 def wire(model: type[models.Model], pk: Any) -> Any:
     """A primary key as it stands in diffs: a number below 2**53, text, or a list where it is composite.
@@ -106,6 +109,14 @@ def _is_encodable(value: str) -> bool:
 def _wire(field: AnyField, value: Any) -> Any:
     field = concrete(field)
     value = _to_python(field, value)
+    try:
+        return _plain(value)
+    except ArithmeticError:  # no calendar has it in UTC, or it has more digits than numbers can have
+        raise ValueError("That is no primary key of this model.") from None
+
+
+def _plain(value: Any) -> Any:
+    """A primary key's Python value in the form of Django's serializers."""
     if isinstance(value, bool):
         return value
     if isinstance(value, str):
@@ -136,5 +147,9 @@ def _fits(field: AnyField, value: Any) -> bool:
     if isinstance(field, models.IntegerField):
         lowest, highest = connection.ops.integer_field_range(field.get_internal_type())
         return bool((lowest is None or lowest <= value) and (highest is None or value <= highest))
+    if isinstance(value, decimal.Decimal):
+        most = getattr(field, "max_digits", None)
+        digits = _MOST_DIGITS if most is None else max(most - field.decimal_places, 1)
+        return -_MOST_DIGITS <= value.adjusted() < digits
     longest = getattr(field, "max_length", None)
     return not isinstance(value, str) or longest is None or len(value) <= longest

@@ -9,6 +9,8 @@ one server, started by the process that the others answer to. The environment ch
     A PostgreSQL server to use instead of starting one.
 ``DIFFS_TEST_SERVERS``
     The kinds of server that tests marked ``store`` run against, out of ``valkey,redis62,redis``.
+``DIFFS_TEST_VERSIONS``, ``DIFFS_TEST_OUTBOX``
+    The settings of those names: ``database``; anything for an outbox.
 ``DIFFS_REQUIRE_ALL``
     If set, what this machine lacks is a failure instead of a skip.
 """

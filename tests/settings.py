@@ -38,6 +38,8 @@ DATABASES = {"default": default_database(), "other": {**SQLITE, "NAME": in_temp(
 DIFFS_SETTINGS = {
     "redis": {"unix_socket_path": os.environ.get("DIFFS_TEST_REDIS_SOCKET", in_temp("redis.sock"))},
     "flush": os.environ.get("DIFFS_TEST_FLUSH", "commit"),
+    "versions": os.environ.get("DIFFS_TEST_VERSIONS", "clock"),
+    "outbox": bool(os.environ.get("DIFFS_TEST_OUTBOX")),
 }
 
 INSTALLED_APPS = [

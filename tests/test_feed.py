@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-import logging
 import sys
 import threading
 from collections.abc import Callable
@@ -113,15 +112,6 @@ class TestSequence:
     def test_it_names_itself(self, feed: Feed) -> None:
         assert repr(feed) == "<Feed: testapp.question:1>"
         assert repr(Question.diffs) == "<FeedManager: testapp.question>"  # type: ignore[attr-defined]
-
-    def test_a_damaged_diff_is_passed_over_with_a_line_in_the_log(
-        self, filled: Filled, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        filled.append_member(b"\x10damaged")
-        filled.append(data={"text": "f"})
-        with caplog.at_level(logging.WARNING, "diffs"):
-            assert texts(Question(pk=1).diffs) == list("abcdef")  # type: ignore[attr-defined]
-        assert caplog.messages == ["A diff in testapp.question:1 can't be read and is passed over."]
 
     def test_the_feed_of_a_model_that_is_no_longer_registered_can_still_be_read(self, filled: Filled) -> None:
         assert feeds.own_row(filled.ref) == ("testapp.question", 1)

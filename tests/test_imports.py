@@ -22,7 +22,7 @@ FLOORS = (
     {"conf"},
     {"pks", "typing"},
     {"store"},
-    {"registration"},
+    {"damage", "registration"},
     {"feed", "capture"},
     {"registry"},
     {"http"},

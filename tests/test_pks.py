@@ -36,6 +36,7 @@ DATED = keyed_by(models.DateField(primary_key=True))
 TIMED = keyed_by(models.DateTimeField(primary_key=True))
 CLOCKED = keyed_by(models.TimeField(primary_key=True))
 PRICED = keyed_by(models.DecimalField(max_digits=9, decimal_places=2, primary_key=True))
+MEASURED = keyed_by(models.DecimalField(primary_key=True))
 FLAGGED = keyed_by(models.BooleanField(primary_key=True))
 SPANNED = keyed_by(models.DurationField(primary_key=True))
 FLOATED = keyed_by(models.FloatField(primary_key=True))
@@ -66,6 +67,10 @@ KEYS: list[tuple[Any, Any, Any, str]] = [
     (PRICED, decimal.Decimal("1.50"), "1.5", "1.5"),
     (PRICED, "1.5", "1.5", "1.5"),
     (PRICED, decimal.Decimal("1E+2"), "100", "100"),
+    (PRICED, "9999999", "9999999", "9999999"),
+    (PRICED, "0.01", "0.01", "0.01"),
+    (PRICED, "0", "0", "0"),
+    (MEASURED, "12345678.5", "12345678.5", "12345678.5"),
     (FLAGGED, "True", True, "True"),
     (SPANNED, dt.timedelta(days=1), "1 day, 0:00:00", "1 day, 0:00:00"),
     (FLOATED, 1, "1.0", "1.0"),
@@ -110,6 +115,8 @@ NO_KEYS: list[tuple[Any, Any]] = [
     (Seat, (1, None)),
     (DATED, "yesterday"),
     (PRICED, "x"),
+    (PRICED, decimal.Decimal("1e9999999")),
+    (TIMED, dt.datetime(1, 1, 1, tzinfo=TOKYO)),
 ]
 
 
@@ -137,8 +144,17 @@ def test_what_cant_be_a_key_is_an_error(model: Any, given: Any) -> None:
         (Seat, "1,AB"),
         (Seat, "9223372036854775808,A"),
         (DATED, "x"),
+        (TIMED, "0001-01-01T00:00:00+14:00"),
+        (TIMED, "9999-12-31T23:59:59-14:00"),
+        (PRICED, "10000000"),
+        (PRICED, "1e7"),
+        (PRICED, "1e999999"),
+        (PRICED, "1e9999999"),
+        (PRICED, "-1e-999999"),
+        (MEASURED, "1e1001"),
+        (MEASURED, "1e-1001"),
     ],
 )
 def test_text_that_names_no_object_is_an_error(model: Any, text: str) -> None:
     with pytest.raises(ValueError, match=r"primary key"):
-        pks.parse(model, text)
+        pks.wire(model, pks.parse(model, text))

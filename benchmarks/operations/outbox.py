@@ -36,7 +36,7 @@ def fill(*, rows: int) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             f"INSERT INTO {outbox.TABLE} (payload) SELECT %s FROM ({numbers}) AS numbers",
-            [connection.Database.Binary(payload), rows],
+            [payload, rows],
         )
         cursor.execute("ANALYZE")
     contender.Item.objects.bulk_create([contender.Item()])

@@ -39,7 +39,12 @@ class ClientFeed:
 
 
 def feed_address(
-    subject: models.Model | type[models.Model], pk: Any = None, *, token: bool | None = None, max_age: Age = None
+    subject: models.Model | type[models.Model],
+    pk: Any = None,
+    *,
+    token: bool | None = None,
+    max_age: Age = None,
+    user: Any = None,
 ) -> ClientFeed:
     """What a client needs to follow a feed from its oldest diff; Redis isn't asked.
 
@@ -52,11 +57,16 @@ def feed_address(
         url = reverse("diffs:object", args=[name.model, quote(name.pk)])
     if token is None:
         token = registration.options.permission != PUBLIC
-    return ClientFeed(url, make_token(name, max_age) if token else None)
+    return ClientFeed(url, make_token(name, max_age, user=user) if token else None)
 
 
 def client_feed(
-    subject: models.Model | type[models.Model], pk: Any = None, *, token: bool | None = None, max_age: Age = None
+    subject: models.Model | type[models.Model],
+    pk: Any = None,
+    *,
+    token: bool | None = None,
+    max_age: Age = None,
+    user: Any = None,
 ) -> ClientFeed:
     """What a client needs to follow a feed from now on.
 
@@ -68,6 +78,7 @@ def client_feed(
         token: whether a token is made, which opens the feed to everybody who gets the page; ``None``: where the
             model isn't public.
         max_age: how long the token is good, in seconds or as a ``timedelta``; ``None``: the setting ``token_age``.
+        user: whom alone the token opens the feed to, once logged in: ``request.user``, or a user's primary key.
 
     Returns:
         The feed; its cursor is empty where Redis is away.
@@ -75,9 +86,10 @@ def client_feed(
     Raises:
         NotRegistered: the model has no diffs.
         NoModelFeed: the model keeps no feed of all its objects.
-        ValueError: the object has no primary key, `pk` can't be one, or `max_age` is no length of time.
+        ValueError: the object has no primary key, `pk` can't be one, `max_age` is no length of time, or nobody is
+            logged in as the `user` whom a token is to be made for.
     """
-    address = feed_address(subject, pk, token=token, max_age=max_age)
+    address = feed_address(subject, pk, token=token, max_age=max_age, user=user)
     registration, name = name_feed(subject, pk)
     try:
         page = get_store().read_one(Read(feed=FeedRef(name, registration.window), mode="cursor"))

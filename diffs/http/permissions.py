@@ -14,6 +14,8 @@ from django.http import Http404, HttpRequest
 from diffs import pks
 from diffs.registration import Registration
 
+from .tokens import user_text
+
 PUBLIC = "public"
 AUTHENTICATED = "authenticated"
 
@@ -32,12 +34,13 @@ class Reader:
         get_request: gives the request; called wherever a question can't be answered from memory.
     """
 
-    __slots__ = ("_answers", "_get_request", "_is_authenticated", "was_asked")
+    __slots__ = ("_answers", "_get_request", "_is_authenticated", "_user", "was_asked")
 
     def __init__(self, get_request: Callable[[], HttpRequest]) -> None:
         self._get_request = get_request
         self._answers: dict[tuple[str, str | None], bool | None] = {}
         self._is_authenticated: bool | None = None
+        self._user: str | None = None
         self.was_asked = False
         """Whether any answer depended on who reads, so that the page is for this reader alone."""
 
@@ -48,7 +51,16 @@ class Reader:
         if self._is_authenticated is None:
             user = getattr(self._get_request(), "user", None)
             self._is_authenticated = bool(user is not None and user.is_authenticated)
+            self._user = user_text(user) if self._is_authenticated else None
         return self._is_authenticated
+
+    def is_user(self, text: str) -> bool:
+        """Whether the user of that primary key is logged in.
+
+        Args:
+            text: of the primary key.
+        """
+        return self.is_authenticated and self._user == text
 
     def may_pull(self, registration: Registration, pk: Any) -> bool:
         """Whether the rule of a model lets this reader see an object.

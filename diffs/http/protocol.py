@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 
+VERSION = "1"
+"""Of the protocol: another one where clients of this one would no longer understand it."""
+
 JSON = "application/json"
 MSGPACK = "application/msgpack"
 PROBLEM = "application/problem+json"

@@ -143,7 +143,7 @@ def authorise(query: Query, reader: Reader) -> list[Grant]:
     Raises:
         Problem: 401 or 403.
     """
-    opened = _opened(query) if query.tokens else frozenset()
+    opened = _opened(query, reader) if query.tokens else frozenset()
     grants = []
     for target in query.targets:
         registration, pk, (name, *_), _ = target
@@ -155,12 +155,15 @@ def authorise(query: Query, reader: Reader) -> list[Grant]:
     return grants
 
 
-def _opened(query: Query) -> frozenset[FeedName]:
+def _opened(query: Query, reader: Reader) -> frozenset[FeedName]:
     """The feeds that tokens open."""
     try:
-        opened = frozenset(map(read_token, query.tokens))
+        leaves = list(map(read_token, query.tokens))
+        opened = frozenset(leave.feed for leave in leaves)
         if not opened <= {target.feed.name for target in query.targets}:
             raise TokenError("This feed token is for another feed.")
+        if not all(leave.user is None or reader.is_user(leave.user) for leave in leaves):
+            raise TokenError("This feed token is for another user, or for one who isn't logged in here.")
     except TokenError as error:
         raise Problem(401, str(error), (("WWW-Authenticate", BAD_TOKEN_CHALLENGE),)) from None
     return opened

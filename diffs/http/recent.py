@@ -7,7 +7,6 @@ fetched. Nothing is handed out before the server has counted, and has honoured t
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 from bisect import bisect_right
@@ -15,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from diffs import damage
 from diffs.codec import Row
 from diffs.cursor import Cursor
 from diffs.errors import CursorExpired, MemberError
@@ -23,8 +23,6 @@ from diffs.store import Known, Page, Read, Store, Stored
 
 from .documents import Form
 from .render import Rendered, render
-
-logger = logging.getLogger("diffs")
 
 MAX_ENTRIES = 20_000
 MAX_BYTES = 16 * 1024 * 1024
@@ -37,7 +35,7 @@ _FEED_BYTES = 1000
 _Name = tuple[FeedName, str]
 """A feed, and the media type of what is kept."""
 _Shown = list[Rendered | None]
-"""``None`` for a damaged diff."""
+"""``None`` for a diff that can't be read."""
 
 
 class Found(NamedTuple):
@@ -48,6 +46,30 @@ class Found(NamedTuple):
     """Where to go on."""
     more: bool
     """Whether the limit cut something off."""
+
+
+def trusted(store: Store, request: Read, found: Found) -> Found | CursorExpired:
+    """What to answer with what was found.
+
+    Where it holds a diff that can't be read, cursors of the feed are refused from now on, the reader's own at once: an
+    answer without the diff would look whole. Who has no cursor yet gets the others, with one that is refused.
+
+    Args:
+        store: where the feed is.
+        request: what was asked for.
+        found: what that gave.
+
+    Raises:
+        StoreUnavailable: one can't be read, and the server is away.
+    """
+    if all(found.rendered):
+        return found
+    damage.distrust(store, request.feed, found.cursor.timestamp)
+    if request.cursor is not None:
+        (page,) = store.read([request])
+        if isinstance(page, CursorExpired):
+            return page
+    return found
 
 
 class Recent:
@@ -93,7 +115,9 @@ class Recent:
         else:
             pages = store.read(requests)
         return [
-            page if isinstance(page, CursorExpired) else self._found(request, own, form, stretch, page)
+            page
+            if isinstance(page, CursorExpired)
+            else trusted(store, request, self._found(request, own, form, stretch, page))
             for request, own, stretch, page in zip(requests, owns, known, pages, strict=True)
         ]
 
@@ -226,7 +250,7 @@ class _Feed:
         try:
             return render(self._own, stored, self._form)
         except MemberError as error:
-            logger.error("A diff of the feed %r at %d is left out: %s", str(self._name), stored.position, error)
+            damage.note(self._name, stored.position, error)
             return None
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib.auth.decorators import login_not_required
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
+from django.utils.cache import patch_vary_headers
 from django.views.decorators.csrf import csrf_exempt
 
 from diffs.store import get_store
@@ -12,6 +15,7 @@ from diffs.store import get_store
 from .documents import FORMS
 from .negotiation import preferred
 from .permissions import Reader
+from .protocol import PRIVATE_CACHE, PUBLIC_CACHE
 from .pull import respond
 from .query import Asked
 from .replies import Reply
@@ -50,10 +54,20 @@ def to_response(reply: Reply) -> HttpResponse:
     """An answer as Django takes it."""
     headers = dict(reply.headers)
     has_type = "Content-Type" in headers
-    response = HttpResponse(reply.body, status=reply.status, headers=headers, content_type=None if has_type else "")
+    response = _Response(reply.body, status=reply.status, headers=headers, content_type=None if has_type else "")
     if not has_type:
         del response["Content-Type"]
     if reply.status == 503:
         # The store logs an outage once; Django would log it as an error, by mail as well, with every poll.
         response._has_been_logged = True  # type: ignore[attr-defined]
     return response
+
+
+class _Response(HttpResponse):
+    """An answer that is for one reader once a middleware has put a cookie into it, as one that renews sessions does."""
+
+    def set_cookie(self, *args: Any, **kwargs: Any) -> None:
+        if self.headers.get("Cache-Control") == PUBLIC_CACHE:
+            self.headers["Cache-Control"] = PRIVATE_CACHE
+            patch_vary_headers(self, ("Cookie",))
+        super().set_cookie(*args, **kwargs)

@@ -41,6 +41,11 @@ class Progress:
         if self._text != before and time.monotonic() >= self._next:
             self._write()
 
+    def interrupt(self) -> None:
+        """Make room for a line of something else; the bar comes again below it."""
+        if self.is_terminal:
+            self._out.write("\r\x1b[K", ending="")
+
     def finish(self) -> None:
         """Leave the last state on the terminal."""
         if self.is_terminal and self._text:

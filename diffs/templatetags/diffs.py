@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from django import template
 from django.db import models
@@ -23,7 +24,9 @@ class FeedAttributes(SafeString):
 
 
 @register.simple_tag
-def diffs_feed(subject: models.Model | ClientFeed, *, token: bool | None = None, max_age: Age = None) -> FeedAttributes:
+def diffs_feed(
+    subject: models.Model | ClientFeed, *, token: bool | None = None, max_age: Age = None, user: Any = None
+) -> FeedAttributes:
     """Write the attributes from which a client learns how to follow a feed.
 
     ``<table {% diffs_feed question %}>`` writes an empty cursor, from which the client begins with the oldest diff
@@ -34,9 +37,12 @@ def diffs_feed(subject: models.Model | ClientFeed, *, token: bool | None = None,
         subject: an object, or what ``client_feed`` gave.
         token: whether there is a token; ``None``: where the model isn't public.
         max_age: how long the token is good, in seconds; ``None``: the setting ``token_age``.
+        user: whom alone the token opens the feed to, ``user=request.user``; only with an object.
     """
+    if isinstance(subject, ClientFeed) and user is not None:
+        raise ValueError("This feed has its token already: give the user to client_feed().")
     if not isinstance(subject, ClientFeed):
-        feed = feed_address(subject, token=token, max_age=max_age)
+        feed = feed_address(subject, token=token, max_age=max_age, user=user)
     elif token is False:
         feed = dataclasses.replace(subject, token=None)
     else:

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import socket
 import subprocess
-import sys
-import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,29 +14,19 @@ import trustme
 from diffs import conf
 from tests.documents import Page
 from tests.documents.streams import Stream
-from tests.needs import missing
 from tests.testapp.models import Notice
 
+from .running import PATIENCE, main_config, nginx_program, serve, wait_for
+
 SITE, MAIN, BESIDE = (block.text for block in Page("docs/deployment.rst").blocks if block.language == "nginx")
-PATIENCE = 30.0
 COLLECTING = "gzip on; gzip_types *; gzip_proxied any; gzip_min_length 0; proxy_ignore_headers X-Accel-Buffering;"
 """What keeps streams back where a site's own file doesn't say otherwise."""
-TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    # Not pytest's own: a unix socket's path must be short.
-    with tempfile.TemporaryDirectory() as folder:
-        yield Path(folder)
 
 
 @pytest.fixture
 def nginx(request: pytest.FixtureRequest, folder: Path, process_env: dict[str, str]) -> Iterator[list[str]]:
     """A site behind nginx as the page configures it; gives a command that asks it."""
-    program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
-    if program is None:
-        missing("nginx isn't installed.")
+    program = nginx_program()
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(folder / "ca.pem"))
     certificate = authority.issue_cert("testserver")
@@ -49,10 +34,10 @@ def nginx(request: pytest.FixtureRequest, folder: Path, process_env: dict[str, s
     certificate.cert_chain_pems[0].write_to_path(str(folder / "site.pem"))
     (folder / "style.css").write_text("served by nginx")
     (folder / "site.conf").write_text(_here(request.param, folder))
-    (folder / "nginx.conf").write_text(_main(folder))
+    (folder / "nginx.conf").write_text(main_config(folder, MAIN, f"{COLLECTING} include {folder}/site.conf;"))
     servers = [
-        _serve(folder / "live.sock", ["tests.asgi:application"], process_env),
-        _serve(
+        serve(folder / "live.sock", ["tests.asgi:application"], process_env),
+        serve(
             folder / "site.sock",
             ["--factory", "--interface", "wsgi", "django.core.wsgi:get_wsgi_application"],
             process_env,
@@ -61,7 +46,7 @@ def nginx(request: pytest.FixtureRequest, folder: Path, process_env: dict[str, s
     ]
     try:
         for name, server in zip(("live", "site", "nginx"), servers, strict=True):
-            _wait_for(folder / f"{name}.sock", server)
+            wait_for(folder / f"{name}.sock", server)
         yield [
             *(
                 "curl",
@@ -91,40 +76,6 @@ def _here(config: str, folder: Path) -> str:
     ):
         config = config.replace(shown, real)
     return config
-
-
-def _main(folder: Path) -> str:
-    temporary = "\n".join(f"{name}_temp_path {folder}/{name};" for name in TEMPORARY)
-    user = "user root;" if os.geteuid() == 0 else ""
-    return f"""
-        {MAIN}
-        {user}
-        daemon off;
-        pid {folder}/nginx.pid;
-        error_log {folder}/nginx.log;
-        http {{
-            access_log off;
-            {COLLECTING}
-            {temporary}
-            include {folder}/site.conf;
-        }}
-    """
-
-
-def _serve(path: Path, arguments: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    options = ["--uds", str(path), "--log-level", "warning", "--timeout-graceful-shutdown", "1"]
-    return subprocess.Popen([sys.executable, "-m", "uvicorn", *options, *arguments], env=environment)
-
-
-def _wait_for(path: Path, server: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        with socket.socket(socket.AF_UNIX) as probe:
-            try:
-                return probe.connect(str(path))
-            except OSError:
-                assert server.poll() is None and time.monotonic() < deadline, f"Nobody listens at {path.name}."
-        time.sleep(0.02)
 
 
 def ask(command: list[str], path: str) -> str:

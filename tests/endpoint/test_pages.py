@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import logging
 import uuid
 from typing import Any
 
@@ -12,7 +11,7 @@ import msgpack
 import pytest
 from django.test import Client
 
-from diffs.codec import HEAD_LENGTH, Encoder, new_nonce
+from diffs.codec import Encoder, new_nonce
 from diffs.cursor import Cursor
 from diffs.feed import Feed as PythonFeed
 from diffs.http.documents import MSGPACK
@@ -187,46 +186,6 @@ def nested(depth: int) -> list[Any]:
     for _ in range(depth):
         value = [value]
     return value
-
-
-def unchecked(data: dict[str, Any]) -> bytes:
-    """A member with what the encoder would refuse."""
-    return Encoder("update", 1, new_nonce(), {}).own()[:HEAD_LENGTH] + bytes(msgpack.packb(data))
-
-
-def members() -> dict[str, bytes]:
-    return {
-        "empty": b"",
-        "of another format": b"\xf0" + bytes(11),
-        "cut short": Encoder("update", 1, new_nonce(), {"body": "x"}).own()[:-1],
-        "not a number in JSON": unchecked({"body": float("nan")}),
-        "bytes": unchecked({"body": b"\xff"}),
-    }
-
-
-@pytest.mark.parametrize("kind", members())
-def test_damaged_diff_is_left_out_and_logged_once(
-    client: Client, notices: Feed, caplog: pytest.LogCaptureFixture, kind: str
-) -> None:
-    before = notices.append()
-    notices.append_member(members()[kind])
-    after = notices.append(version=8)
-
-    pages = [get(client, notices.path) for _ in range(3)]
-
-    assert [page["diffs"] for page in pages] == [[before, after]] * 3
-    (record,) = [record for record in caplog.records if record.name == "diffs"]
-    assert record.levelno == logging.ERROR
-    assert "'testapp.notice:1'" in record.getMessage()
-
-
-def test_page_of_damaged_diffs_moves_the_cursor_on(client: Client, notices: Feed) -> None:
-    notices.append_member(b"damaged")
-    (stored,) = notices.stored()
-
-    page = get(client, notices.path)
-
-    assert (page["diffs"], page["cursor"]) == ([], str(Cursor(notices.now().epoch, stored.position)))
 
 
 def test_deeply_nested_data_are_given(client: Client, notices: Feed) -> None:

@@ -308,19 +308,6 @@ def test_object_whose_primary_key_looks_otherwise_now_is_rendered_anew(process: 
     assert (bodies[0] == bodies[2], b'"pk":1,' in bodies[0], b'"pk":"1",' in bodies[1]) == (True, True, True)
 
 
-def test_damaged_diff_is_logged_once_and_counts_as_known(
-    process: Process, notices: Feed, caplog: pytest.LogCaptureFixture
-) -> None:
-    cursor = notices.now()
-    append(notices, 1)
-    notices.append_member(b"damaged")
-    append(notices, 2)
-    for _ in range(3):
-        assert ids(process.read(notices, cursor)) == [1, 2]
-
-    assert (process.store.fetched, len(caplog.records)) == (3, 1)
-
-
 ROOMS = st.sampled_from([2, 8, 100])
 POLLS = st.tuples(st.integers(0, 12), st.integers(1, 5), st.booleans())
 

@@ -326,19 +326,6 @@ async def test_p4_idle_stream_outlives_the_window_as_heartbeats_renew_its_cursor
             assert (again.diffs, again.resets) == ([], [])
 
 
-async def test_damaged_diffs_are_left_out(notices: Feed, caplog: pytest.LogCaptureFixture) -> None:
-    first = notices.append()
-    notices.append_member(b"\xff\xff no diff")
-    async with Stream(NOTICE) as client:
-        await client.live()
-        notices.append_member(b"\xff\xff another")
-        last = notices.append()
-        await client.count(2)
-
-        assert client.diffs == [first, last]
-    assert caplog.text.count("is left out") == 2
-
-
 def of_even_pk(request: Any, model: type[models.Model], pk: Any) -> bool:
     if pk == 404:
         raise ObjectDoesNotExist

@@ -318,13 +318,15 @@ def test_each_form_has_its_own_log_and_one_that_comes_later_begins_then() -> Non
     assert [one[-1].part.body[:1] for one in news if one] == [b"{", b"\x87"]
 
 
-def test_form_that_is_wanted_while_the_tail_is_read_gets_what_was_read() -> None:
+def test_p1_form_that_is_wanted_while_the_tail_is_read_has_it_read_again() -> None:
     tail = opened()
-    placed(tail)
-    late = placed(tail, form=AS_MSGPACK)
-    take(tail, 11, forms=(AS_JSON,))
+    first, late = placed(tail), placed(tail, form=AS_MSGPACK)
+    page_of_then = page(11, start=10)
+    was_taken = tail.take(page_of_then, {AS_JSON: [render(tail.own, one, AS_JSON) for one in page_of_then.stored]})
 
-    assert positions(late.news) == [11]
+    assert (was_taken, tail.request().cursor) == (False, Cursor(EPOCH, 10))
+    take(tail, 11, forms=tail.forms)
+    assert [positions(place.news) for place in (first, late)] == [[11], [11]]
 
 
 def test_tail_that_ages_tells_whoever_stood_still_to_read_again() -> None:

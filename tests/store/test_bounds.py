@@ -44,6 +44,26 @@ def test_p3_feed_keeps_the_newest_of_as_many_as_its_bound_allows(store: Store) -
         assert stored(store) == min(number + 1, 10)
 
 
+def test_p3_large_feed_at_its_bound_loses_a_hundredth_at_once(store: Store) -> None:
+    large = BOUNDED._replace(max_elements=300)
+    sizes = []
+    for number in range(320):
+        add(store, number, to=large)
+        sizes.append(stored(store))
+    assert sizes == [*range(1, 301), *[297, 298, 299, 300] * 5]
+    assert numbers(read_all(store)) == list(range(20, 320))
+    assert (floor(store) or 0) < positions(read_all(store))[0]
+
+
+def test_p2_what_was_added_just_now_stays_for_a_call_that_is_repeated(store: Store) -> None:
+    large = BOUNDED._replace(max_elements=300)
+    add(store, *range(100), to=large)
+    for _ in range(2):
+        add(store, *range(1000, 1299), to=large)
+        assert numbers(read_all(store))[-299:] == list(range(1000, 1299))
+        assert stored(store) == 299
+
+
 def test_p3_transaction_larger_than_the_bound_leaves_its_newest(store: Store) -> None:
     add(store, 1, 2, to=BOUNDED)
     add(store, *range(100, 125), to=BOUNDED)

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import redis
 
+from diffs.codec import Encoder
 from diffs.cursor import Cursor, parse
 from diffs.errors import CursorExpired
-from diffs.store import Floors, Read, Store
+from diffs.store import Entry, Floors, Read, Store
 from tests.servers import RedisServer
 
 from .feeds import Clock, add, cursor_now, feed, numbers, positions, read_all, refusal
@@ -116,6 +117,29 @@ def test_p4_replica_that_lacks_nothing_refuses_all_the_same_and_once_only(
     page = after.read_one(Read(feed(), 9, parse(answer.cursor)))
     assert numbers(page) == [2]
     assert after.read_one(Read(feed(), 9, page.cursor)).cursor == page.cursor
+
+
+@pytest.mark.parametrize("is_empty", [True, False])
+def test_p7_diff_is_late_where_a_later_one_of_its_row_may_have_been_lost(
+    servers: Servers, on: Callable[..., Store], is_empty: bool
+) -> None:
+    master, replica = servers
+    before = on(master)
+    if not is_empty:
+        add(before, 1)
+    before.learn_marks()
+    mark = before.marks.of(feed().name.shard)
+    early, later = (Entry(feed(), Encoder("update", version, bytes(4), {}).own(), mark) for version in (5, 7))
+    add(before, 2)
+    replica.follow(master)
+    replica.lag_behind()
+    assert list(before.append([later]).late) == []
+    fail_over(servers)
+    after = on(replica)
+    # Whoever fetches the object now has what the lost diff said.
+    cursor = cursor_now(after)
+    assert [(one.entry, one.version) for one in after.append([early]).late] == [(early, 0)]
+    assert after.read_one(Read(feed(), 9, cursor)).stored == []
 
 
 @pytest.mark.parametrize("what", ["count", "begin", "latest"])

@@ -63,7 +63,7 @@ def test_p3_row_written_for_an_hour_and_its_parent_keep_memory_flat(
     own, parent = (feed(name, window * SECOND, bound) for name in ("polls.choice:1", "polls.question:1"))
     hot = HotRow(store, clock, own, parent)
     hot.write_for_an_hour()
-    assert hot.most == kept
+    assert 0.99 * kept <= hot.most <= kept
     assert len(hot.sizes) == 60
     for sizes in zip(*hot.sizes, strict=True):
         assert max(sizes) < kept * A_DIFF

@@ -14,10 +14,10 @@ from diffs.errors import CursorExpired, StoreUnavailable
 from diffs.http.addresses import Target
 from diffs.http.documents import Form
 from diffs.http.problems import Problem
-from diffs.http.recent import Found, recent
+from diffs.http.recent import Found, recent, trusted
 from diffs.http.render import Rendered
 from diffs.keys import FeedName
-from diffs.store import News, Page, Read, get_store
+from diffs.store import News, Page, Read, Store, get_store
 
 from .gathering import TOGETHER, Gathering, gatherings
 from .loops import PerLoop
@@ -262,8 +262,9 @@ class Hub:
             return
         elif isinstance(answer, Exception):
             raise answer
+        elif not watched.tail.take(*answer):
+            self._mark(watched)
         else:
-            watched.tail.take(*answer)
             if answer[0].more:
                 self._mark(watched)
             if answer[0].stored:
@@ -339,23 +340,29 @@ def _read_tails(requests: Sequence[tuple[Tail, Read, Sequence[Form]]]) -> list[_
 
     In one trip unless that fails: one feed's fault keeps no other from being followed.
     """
+    store = get_store()
     try:
-        pages = get_store().read([request for _, request, _ in requests])
+        pages = store.read([request for _, request, _ in requests])
     except Exception as error:
         # Where the server is away, none can be read.
-        get_store().check()
+        store.check()
         if len(requests) == 1:
             return [error]
         middle = len(requests) // 2
         return [*_read_tails(requests[:middle]), *_read_tails(requests[middle:])]
-    return [_rendered(tail, forms, page) for (tail, _, forms), page in zip(requests, pages, strict=True)]
+    return [_rendered(store, *asked, page) for asked, page in zip(requests, pages, strict=True)]
 
 
-def _rendered(tail: Tail, forms: Sequence[Form], page: Page | CursorExpired) -> _Answer:
+def _rendered(store: Store, tail: Tail, request: Read, forms: Sequence[Form], page: Page | CursorExpired) -> _Answer:
     if isinstance(page, CursorExpired):
         return page
     try:
-        return page, {form: recent.add(tail.feed.name, tail.own, form, page) for form in forms if page.stored}
+        shown = {form: recent.add(tail.feed.name, tail.own, form, page) for form in forms if page.stored}
+        for rendered in shown.values():
+            found = trusted(store, request, Found(rendered, page.cursor, page.more))
+            if isinstance(found, CursorExpired):
+                return found
+        return page, shown
     except Exception as error:  # raised where it concerns no other feed
         return error
 

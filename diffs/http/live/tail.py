@@ -11,7 +11,6 @@ from diffs.cursor import Cursor, parse
 from diffs.errors import CursorExpired
 from diffs.http.addresses import Target
 from diffs.http.documents import Form
-from diffs.http.recent import recent
 from diffs.http.render import Rendered
 from diffs.store import FeedRef, Page, Read
 
@@ -53,7 +52,7 @@ class Log:
         self.made.clear()
 
     def add(self, rendered: Iterable[Rendered | None]) -> None:
-        """Add what came behind the last, but not what is damaged."""
+        """Add what came behind the last, but not what can't be read."""
         old = len(self._positions)
         for one in rendered:
             if one is not None:
@@ -132,17 +131,23 @@ class Tail:
         """What to read next."""
         return Read(self.feed, MAX_ENTRIES, self.cursor)
 
-    def take(self, page: Page, rendered: Mapping[Form, list[Rendered | None]]) -> None:
+    def take(self, page: Page, rendered: Mapping[Form, Sequence[Rendered | None]]) -> bool:
         """Take in what `request` gave.
 
         Args:
             page: what was read.
             rendered: its diffs in each of the `forms` of then.
+
+        Returns:
+            Whether that was done; if not, another form is wanted by now, and it has to be read again.
         """
         if page.stored:
+            if not self._logs.keys() <= rendered.keys():
+                return False
             for form, log in self._logs.items():
-                log.add(rendered[form] if form in rendered else recent.add(self.feed.name, self.own, form, page))
+                log.add(rendered[form])
         self.cursor = page.cursor
+        return True
 
     def refuse(self, refusal: CursorExpired) -> None:
         """`request` was refused: all who listen have to begin anew."""

@@ -178,7 +178,8 @@ for feed = 2, feeds + 1 do
     local excess = bound and redis.call('ZCARD', key) - bound or 0
     local dropped
     if excess > 0 then
-      excess = math.min(excess, most)
+      -- A hundredth more, but nothing that was added just now: a full feed is not to need this with each append.
+      excess = math.min(excess + math.max(math.min(math.floor(bound / 100), bound - count), 0), most)
       dropped = tonumber(redis.call('ZRANGE', key, excess - 1, excess - 1, 'WITHSCORES')[2])
       redis.call('ZREMRANGEBYRANK', key, 0, excess - 1)
     end

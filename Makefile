@@ -9,8 +9,11 @@ VENV ?= .venv
 # Processes that tests run in, and what pytest is to be told besides.
 WORKERS ?= 2
 ARGS ?=
-# How long to fuzz, in seconds, more or less.
-SECONDS ?= 60
+# How long `make fuzz`, `make chaos` and `make order` take, in seconds, more or less; 60 and 120 unless set.
+SECONDS ?=
+# For the latter two: the seed of an earlier run; postgresql, sqlite or mariadb.
+SEED ?=
+ON ?= postgresql
 # Set it and a server that is missing fails the store tests instead of being left out.
 REQUIRE_ALL_SERVERS ?=
 
@@ -20,7 +23,7 @@ on_postgresql := DIFFS_TEST_DATABASE=postgresql
 on_other_servers := DIFFS_TEST_SERVERS=redis62,redis $(if $(REQUIRE_ALL_SERVERS),DIFFS_REQUIRE_ALL=1)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak fuzz store-tests django-tests coverage lint bench bench-full clean FORCE
+.PHONY: help demo test soak fuzz order chaos store-tests django-tests coverage lint bench bench-full clean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,7 +42,13 @@ soak: $(VENV)/.ready-dev ## try many thousands of histories of readers, writers,
 	DIFFS_TEST_HISTORIES=20000 $(run) -m pytest tests/store/test_histories.py $(ARGS)
 
 fuzz: $(VENV)/.ready-dev ## ask the endpoint and its parsers what nobody would, for SECONDS=60
-	DIFFS_FUZZ_SECONDS=$(SECONDS) $(run) -m pytest -s tests/fuzz $(ARGS)
+	DIFFS_FUZZ_SECONDS=$(or $(SECONDS),60) $(run) -m pytest -s tests/fuzz $(ARGS)
+
+order: $(VENV)/.ready-dev ## have many write the same rows for SECONDS in each mode, and compare what clients make of it
+	$(run) -m tests.chaos --set order --seconds $(or $(SECONDS),120) --database $(ON) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+chaos: $(VENV)/.ready-dev ## kill writers, stop, flush and replace servers for SECONDS, and say what was lost
+	$(run) -m tests.chaos --seconds $(or $(SECONDS),120) --database $(ON) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 django-tests: $(VENV)/.ready-dev ## run Django's own tests with every model registered
 	$(run) tests/django_suite/run.py $(ARGS)

@@ -75,6 +75,7 @@ DEV = [
     "playwright>=1.49",
     "psycopg[binary]>=3.2",
     "pygments>=2.18",
+    "pymysql>=1.2",
     "pytest>=8.4",
     "pytest-cov>=7.0",
     "pytest-django>=4.11",

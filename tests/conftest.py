@@ -34,7 +34,19 @@ from django.test import override_settings
 from diffs.store import close_store
 
 from .needs import missing
-from .servers import KINDS, Certificates, Cluster, Postgres, RedisServer, ServerMissing, TlsProxy, best_kind, has_tls
+from .servers import (
+    KINDS,
+    Certificates,
+    Cluster,
+    Postgres,
+    RedisServer,
+    ServerMissing,
+    TlsProxy,
+    best_kind,
+    has_tls,
+    postgresql_database,
+    sqlite_database,
+)
 
 POSTGRES = pytest.StashKey[Postgres]()
 
@@ -207,3 +219,13 @@ def chromium() -> str:
         if path := shutil.which(name):
             return path
     missing("There is no Chromium on the path.")
+
+
+@pytest.fixture
+def own_database(tmp_path: Path, django_db_setup: None) -> Iterator[dict[str, Any]]:
+    """An empty database of the run's kind, for processes with settings of their own, as ``DATABASES`` takes it."""
+    if connection.vendor == "sqlite":
+        yield sqlite_database(tmp_path)
+        return
+    with postgresql_database(connection.settings_dict["HOST"], connection.settings_dict["USER"]) as database:
+        yield database

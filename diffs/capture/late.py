@@ -4,6 +4,10 @@ The row is read under a lock, and the version of what takes the diff's place is 
 with all that was and will be committed. Where the row is gone, its deletion has a diff of its own, and where a deletion
 came late and the row is there again, so has its creation: these diffs are superseded.
 
+In the feeds of parents that a row has left and come back to, this isn't enough: who follows one of them heard neither
+of what was changed while it was away, nor of its creation or deletion there. So a diff that may have moved the row is
+replaced by the whole row, and so is a deletion; where the row is gone, the parents' feeds are refused.
+
 Where the feed doesn't tell whether a diff came late, a row that is gone may be so by just this deletion. There is
 nothing to lock; so the deletion is sent as it was, with its old version, and the feed is looked at again, which tells
 by now.
@@ -60,6 +64,8 @@ class _Wanted:
     names: set[str] = dataclasses.field(default_factory=set)
     """The fields that late diffs are about."""
     is_created: bool = False
+    has_moved: bool = False
+    """Whether a late diff may have taken the row from one parent to another."""
     actor: str | None = None
     feeds: dict[FeedRef, None] = dataclasses.field(default_factory=dict)
     """That get what the row holds."""
@@ -72,13 +78,30 @@ class _Wanted:
         return bool(self.feeds)
 
     def add(self, change: Change, late: Late) -> None:
-        if change.action != DELETE:
-            self.names.update(change.data, change.omitted)
-            self.is_created = self.is_created or change.action == CREATE
+        feed, names = late.entry.feed, {*change.data, *change.omitted}
+        if change.action != DELETE or self._is_parent(feed):
+            self.names |= names
+            self.is_created = self.is_created or change.action != UPDATE
+            self.has_moved = self.has_moved or (change.action == UPDATE and _may_move(self.registration, names))
             self.actor = change.actor if change.actor is not None else self.actor
-            self.feeds[late.entry.feed] = None
-        elif not late.version:
+            self.feeds[feed] = None
+        if change.action == DELETE and not late.version:
             self.deletions.append(late.entry)
+
+    @property
+    def parent_feeds(self) -> list[FeedRef]:
+        """Those of the feeds that are parents'."""
+        return [feed for feed in self.feeds if self._is_parent(feed)]
+
+    def _is_parent(self, feed: FeedRef) -> bool:
+        return feed.name.pk is not None and feed.name != self.registration.feed(self.pk).name
+
+
+def _may_move(registration: Registration, names: set[str]) -> bool:
+    """Whether a change of these fields may be one of the row's parents, whose fields need not appear in diffs."""
+    parents = {parent.name for parent in registration.parents}
+    hidden = parents - {field.name for field in registration.fields}
+    return registration.parent_hook is not None or bool(hidden or parents & names)
 
 
 def replace(using: str, late: Sequence[Late]) -> Replacement:
@@ -174,6 +197,9 @@ def _read_locked(
 
 def _gone(using: str, wanted: _Wanted, into: Replacement) -> None:
     """A row isn't there: that is said already, unless its deletion is what may have come late."""
+    if wanted.has_moved and (feeds := wanted.parent_feeds):
+        counts["refused"] += 1
+        into.floors.add(Floors(feeds))
     if not wanted.deletions:
         counts["superseded"] += 1
         return
@@ -190,7 +216,7 @@ def _reading(wanted: _Wanted, instance: models.Model) -> list[Entry] | None:
     if data is None or not wanted.names <= data.keys():
         return None
     action: Action = CREATE if wanted.is_created else UPDATE
-    if action == UPDATE:
+    if action == UPDATE and not wanted.has_moved:
         data = {name: value for name, value in data.items() if name in wanted.names}
     many: list[str] = []
     if registration.serialize_hook is None:

@@ -10,8 +10,6 @@ from collections.abc import Collection
 
 from diffs.cursor import Cursor
 
-EMPTY = Cursor("", 0)
-"""A shard that had no data yet."""
 UNKNOWN = Cursor("-", 0)
 """A shard that this process knows nothing of."""
 
@@ -28,6 +26,10 @@ class Marks:
     def of(self, shard: str) -> Cursor:
         """A shard's epoch and clock as they were seen last."""
         return self._seen.get(shard, UNKNOWN)
+
+    def lacks(self, shard: str) -> bool:
+        """Whether a shard's mark isn't known, although others are: it had no data."""
+        return shard not in self._seen
 
     def note(self, shard: str, mark: Cursor) -> None:
         """Take in what the server said."""

@@ -68,15 +68,14 @@ def hand_over(
 def mark(feed: FeedName) -> Cursor | None:
     """Where a feed's shard stands, as far as this process knows; for `Entry.since`.
 
-    The first time, the server is asked for all shards; never raises.
+    Never raises.
     """
     try:
         store = _current().store
-        if not store.marks:
-            store.learn_marks()
-        return store.marks.of(feed.shard)
-    except StoreUnavailable:
-        return store.marks.of(feed.shard)
+        try:
+            return store.mark(feed.shard)
+        except StoreUnavailable:
+            return store.marks.of(feed.shard)
     except Exception:  # whatever is wrong with the settings, the diff's own way tells
         return None
 

@@ -18,7 +18,7 @@ from diffs.keys import SHARDS, Keyspace
 from .batch import Entry, FeedRef, Floors, Late, Outcome
 from .cluster import Cluster
 from .lines import Command, Lines
-from .marks import EMPTY, Marks
+from .marks import Marks
 from .outage import IN_OUTBOX, NOT_KEPT, Outage
 from .scripts import Argument, Call
 from .scripts import run as run_scripts
@@ -190,12 +190,22 @@ class Store:
             return False
         return True
 
-    def learn_marks(self) -> None:
-        """Find out where all shards stand, in one trip.
+    def mark(self, shard: str) -> Cursor:
+        """Where a shard stands, as far as this process knows.
+
+        The first time, the server is asked for all shards. One that has no data begins then, so that later it can be
+        told whether it lost any.
 
         Raises:
             StoreUnavailable: the server is away.
         """
+        if not self.marks:
+            self._learn_marks()
+        if self.marks.lacks(shard):
+            self._note([shard], self.raise_if_failed(self.run([self._floor_call(shard, [], [])])))
+        return self.marks.of(shard)
+
+    def _learn_marks(self) -> None:
         self._outage.check()
         commands = [("HMGET", self.keys.meta(shard), "epoch", "clock") for shard in SHARDS]
         try:
@@ -204,7 +214,8 @@ class Store:
             self._outage.begin(error)
             raise StoreUnavailable("Redis can't be reached.") from error
         for shard, (epoch, clock) in zip(SHARDS, replies, strict=True):
-            self.marks.note(shard, EMPTY if epoch is None else Cursor(epoch.decode(), int(clock or 0)))
+            if epoch is not None:
+                self.marks.note(shard, Cursor(epoch.decode(), int(clock)))
 
     def clear(self, feed: FeedRef) -> None:
         """Refuse all cursors of a feed, and remove its diffs.

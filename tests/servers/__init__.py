@@ -2,6 +2,8 @@
 
 from .binaries import KINDS, ServerMissing, best_kind, binary_of, has_tls
 from .cluster import Cluster
+from .databases import mariadb_database, postgresql_database, sqlite_database
+from .mariadb import MariaDb
 from .postgres import Postgres
 from .redis_server import RedisServer
 from .sentinel import Watched
@@ -11,6 +13,7 @@ __all__ = [
     "KINDS",
     "Certificates",
     "Cluster",
+    "MariaDb",
     "Postgres",
     "RedisServer",
     "ServerMissing",
@@ -19,4 +22,7 @@ __all__ = [
     "best_kind",
     "binary_of",
     "has_tls",
+    "mariadb_database",
+    "postgresql_database",
+    "sqlite_database",
 ]

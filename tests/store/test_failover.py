@@ -127,8 +127,7 @@ def test_p7_diff_is_late_where_a_later_one_of_its_row_may_have_been_lost(
     before = on(master)
     if not is_empty:
         add(before, 1)
-    before.learn_marks()
-    mark = before.marks.of(feed().name.shard)
+    mark = before.mark(feed().name.shard)
     early, later = (Entry(feed(), Encoder("update", version, bytes(4), {}).own(), mark) for version in (5, 7))
     add(before, 2)
     replica.follow(master)

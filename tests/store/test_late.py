@@ -7,8 +7,9 @@ import redis
 
 from diffs.codec import Encoder, Row, version_of
 from diffs.cursor import Cursor
+from diffs.errors import StoreUnavailable
 from diffs.store import Entry, FeedRef, Floors, Store
-from diffs.store.marks import EMPTY, UNKNOWN, Marks
+from diffs.store.marks import UNKNOWN, Marks
 
 from .feeds import WINDOW, Clock, feed, neighbours, read_all
 
@@ -43,7 +44,7 @@ def late(store: Store, *entries: Entry) -> list[tuple[int, int]]:
 
 @pytest.fixture
 def learned(store: Store) -> Store:
-    store.learn_marks()
+    store.mark(feed().name.shard)
     return store
 
 
@@ -163,15 +164,31 @@ def test_p7_where_too_much_came_since_everything_may_be_late(learned: Store) -> 
     assert late(learned, early) == [(5, 0)]
 
 
-def test_p7_who_found_a_shard_empty_knows_all_of_it(learned: Store, client: redis.Redis) -> None:
-    assert learned.marks.of(feed().name.shard) == EMPTY
-    early = entry(learned, 5)
-    other = Store(client, "diffs")
-    other.learn_marks()
+def test_p7_who_finds_a_shard_empty_begins_it_and_so_notices_that_it_lost_data(
+    store: Store, client: redis.Redis, clock: Clock
+) -> None:
+    shard = feed().name.shard
+    assert store.marks.of(shard) == UNKNOWN
+    mark = store.mark(shard)
+    assert mark == store.marks.of(shard) != UNKNOWN
+    early = entry(store, 5)
+    other = Store(client, "diffs", now=clock)
+    assert other.mark(shard) == mark
     late(other, entry(other, 7))
-    assert late(learned, early) == [(5, 7)]
-    early = entry(learned, 6)
-    assert late(learned, early._replace(since=EMPTY)) == [(6, 7)]
+    assert late(store, early) == [(5, 7)]
+    early = entry(store, 6)
+    client.flushall()
+    other = Store(client, "diffs", now=clock)
+    other.mark(shard)
+    assert late(store, early) == [(6, 0)]
+
+
+def test_p6_without_a_server_no_mark_is_known(client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    away = Store(redis.Redis(unix_socket_path="/nowhere"), "diffs")
+    with pytest.raises(StoreUnavailable):
+        away.mark("00")
+    assert away.marks.of("00") == UNKNOWN
+    away.close()
 
 
 def test_a_flush_forgets_marks(learned: Store, client: redis.Redis) -> None:
@@ -181,9 +198,9 @@ def test_a_flush_forgets_marks(learned: Store, client: redis.Redis) -> None:
     assert late(learned, entry(learned, 5)) == []
 
 
-def test_p7_stale_marks_are_as_good_as_new_ones(learned: Store, client: redis.Redis) -> None:
-    other = Store(client, "diffs")
-    other.learn_marks()
+def test_p7_stale_marks_are_as_good_as_new_ones(learned: Store, client: redis.Redis, clock: Clock) -> None:
+    other = Store(client, "diffs", now=clock)
+    other.mark(feed().name.shard)
     early = entry(learned, 5)
     for number in range(1, 5):
         late(other, entry(other, number, pk=number))
@@ -204,7 +221,7 @@ def test_a_key_of_another_type_is_told_beside_what_is_late(learned: Store, clien
     ("marks", "lowest"),
     [
         ([None], None),
-        ([EMPTY], EMPTY),
+        ([UNKNOWN], UNKNOWN),
         ([Cursor("a", 3), Cursor("a", 2)], Cursor("a", 2)),
         ([Cursor("a", 3), Cursor("b", 2)], UNKNOWN),
         ([Cursor("a", 3), None], UNKNOWN),

@@ -1,7 +1,7 @@
 -- Appends diffs to feeds of one shard, all of a call at once.
 --
 -- KEYS[2...]  the feeds' sorted sets, then in their order the floors of those that are bounded
--- ARGV[3]     epoch of the mark that the diffs were captured at; '' where the shard had none
+-- ARGV[3]     epoch of the mark that the diffs were captured at
 -- ARGV[4]     the mark's timestamp, which was the shard's clock then; '' where nothing counts as late
 -- ARGV[5...]  for each feed: model, window in microseconds, the most members that it keeps ('' for no bound), for each
 --             member two bytes with the length of its row's name ('' where each is of the row that the feed is named
@@ -44,9 +44,6 @@ local timestamp = tick(total)
 local ahead_in
 -- Making functions takes time, and most calls need none.
 if not is_quiet then
-  -- A shard that was empty at the mark is known from its beginning.
-  local is_known = ARGV[3] == epoch or ARGV[3] == ''
-
   local function is_foreign(member)
     return math.floor((string.byte(member) or 0) / 8) % 2 == 1
   end
@@ -73,19 +70,16 @@ if not is_quiet then
 
   -- What was appended to a feed since the mark; nil where that can't be told.
   local function appended_since(key, floor, model, window)
-    if not is_known then
+    if ARGV[3] ~= epoch then
       return nil
     end
     local floors = redis.call('HMGET', meta, 'floor:' .. model, 'cleared', 'floor')
-    local gone = math.max(tonumber(floors[1]) or 0, tonumber(floors[2]) or 0)
-    if ARGV[3] ~= '' then
-      -- The floor of a shard's beginning hides nothing from those who knew that it was empty.
-      gone = math.max(gone, tonumber(floors[3]) or 0, clock - window)
+    for index = 1, 3 do
+      if since < (tonumber(floors[index]) or 0) then
+        return nil
+      end
     end
-    if floor then
-      gone = math.max(gone, tonumber(redis.call('GET', floor)) or 0)
-    end
-    if since < gone then
+    if since < clock - window or (floor and since < (tonumber(redis.call('GET', floor)) or 0)) then
       return nil
     end
     local found = redis.pcall('ZREVRANGEBYSCORE', key, '+inf', since + 1, 'LIMIT', 0, LOOKBACK + 1)

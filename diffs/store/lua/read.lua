@@ -59,8 +59,6 @@ if not epoch or is_lossy or (window_before and window_before < window) then
   call('HDEL', meta, '')
   if is_lossy then
     begin_epoch()
-    -- What came since is not known either to appends whose shard was still empty when they were captured.
-    call('HSET', meta, 'cleared', clock)
   end
   prepare({[model] = window})
   window_before, dropped = fetch()

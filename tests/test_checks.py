@@ -264,7 +264,7 @@ WRONG: list[tuple[Any, list[tuple[str, str, str]]]] = [
         [several("has 'unix_socket_path'.", "The nodes of a cluster are reached by host and port: leave it out.")],
     ),
     (
-        {"redis": {"sentinels": [("a", 1)], "master_name": "m", "connection_pool": object()}},
+        {"redis": {"sentinels": [("a", 1)], "master_name": "m", "connection_pool": "a pool"}},
         [several("has 'connection_pool'.", "Sentinel names the server by host and port: leave it out.")],
     ),
     ({"redis": {"cluster": True, "read_from_replicas": True}}, [of_replicas("read_from_replicas")]),

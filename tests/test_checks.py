@@ -85,7 +85,7 @@ RIGHT = [
     {"redis": {"cluster": True}},
     {"redis": {"cluster": True, "host": "cache", "port": 7000, "db": 0, "password": "pw", "ssl": True}},
     {"redis": {"cluster": True, "url": "rediss://:pw@cache:7000/0?ssl_cert_reqs=required"}},
-    {"redis": {"cluster": True, "startup_nodes": [("a", 1), ["b", 2]], "address_remap": lambda address: address}},
+    {"redis": {"cluster": True, "startup_nodes": [("a", 1), ["b", 2]], "address_remap": tuple}},
     {"redis": {"cluster": False, "host": "cache", "db": 3}},
     {"redis": {"sentinels": [("a", 26379), ["b", 26379]], "master_name": "mymaster", "db": 3, "password": "pw"}},
     {

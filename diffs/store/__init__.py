@@ -3,8 +3,9 @@
 from .batch import Entry, FeedRef, Floors, Late, Outcome, Receipt
 from .news import Ear, News
 from .process import close_store, drain, get_store, hand_over, mark
+from .reading import Known, Page, Read, Stored
 from .sender import SENDER
-from .store import Known, Page, Read, Store, Stored
+from .store import Store
 from .upkeep import FeedSurvey, PruneResult, ServerInfo, Survey, Upkeep
 
 __all__ = [

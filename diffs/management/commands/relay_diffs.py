@@ -16,6 +16,7 @@ from diffs.errors import ConfigurationError
 from diffs.management.amounts import age_text, count_text
 from diffs.management.progress import Progress
 from diffs.registration import registrations
+from diffs.store import drain
 
 STOPPED = 130
 """What shells report of a process that Ctrl-C has ended."""
@@ -110,6 +111,8 @@ class Command(BaseCommand):
             done, above = done + relayed.rows, relayed.last
             self._show(done, f"{alias}: {_text(self._sum)}")
             if relayed.left or relayed.rows < batch_size:
+                # What takes the place of late diffs may wait for a thread.
+                drain()
                 return
 
     def _show(self, done: int, text: str) -> None:

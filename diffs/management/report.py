@@ -30,6 +30,14 @@ def document(status: Status) -> dict[str, Any]:
             for model in status.models
         ],
         "total": _counts(status.total),
+        "outboxes": [
+            {
+                "database": waiting.database,
+                "rows": waiting.rows,
+                "lag": None if waiting.rows is None else waiting.lag / 1_000_000,
+            }
+            for waiting in status.outboxes
+        ],
         "wrong_type": {"count": status.wrong_type_count, "keys": list(status.wrong_type)},
         "warnings": [
             {"id": finding.id, "message": finding.message, "advice": finding.advice} for finding in status.findings
@@ -76,6 +84,8 @@ def lines(status: Status) -> Iterator[str]:
         headings = [heading for heading, _ in rows_of_servers[0]]
         table = [headings, *([cell for _, cell in each] for each in rows_of_servers)]
         yield from _aligned(table, [False] * len(headings))
+    if status.outboxes:
+        yield from _aligned([("Outbox", waiting.text) for waiting in status.outboxes], (False, False))
     yield ""
     rows: list[Sequence[str]] = [_HEADINGS]
     for model in status.models:

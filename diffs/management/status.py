@@ -12,6 +12,7 @@ from diffs.registration import find_label, registrations, window_of
 from diffs.store import FeedSurvey, Upkeep
 
 from .amounts import age_text, count_text, size_text
+from .waiting import Waiting, everywhere
 
 OLDEST_VERSION = (6, 2)
 MIN_WINDOW = 60_000_000
@@ -19,6 +20,8 @@ MIN_WINDOW = 60_000_000
 COMPACT_LIMIT = 128
 """Bytes: below it, small diffs of a few fields already leave Redis's compact form."""
 NEARLY_FULL = 0.9
+LONGEST_LAG = 60_000_000
+"""Microseconds: by then somebody should have sent what is in an outbox."""
 EXAMPLES = 10
 
 _LIMITS = ("zset-max-listpack-value", "zset-max-ziplist-value")
@@ -91,6 +94,7 @@ class Status:
     wrong_type: Sequence[str]
     """Keys in the place of feeds that are no sorted sets; the first few of them."""
     wrong_type_count: int
+    outboxes: Sequence[Waiting]
     findings: Sequence[Finding]
 
     @property
@@ -125,16 +129,19 @@ def look(upkeep: Upkeep) -> Status:
         wrong_type += survey.wrong_type[: EXAMPLES - len(wrong_type)]
         wrong_type_count += len(survey.wrong_type)
     ordered = [models[label] for label in sorted(models)]
+    outboxes = everywhere()
     return Status(
         now=max(int(info.get("server_time_usec") or time.time_ns() // 1000) for _, info in found),
         servers=servers,
         models=ordered,
         wrong_type=wrong_type,
         wrong_type_count=wrong_type_count,
+        outboxes=outboxes,
         findings=[
             *_findings_of_all(servers),
             *_model_findings(ordered),
             *_key_findings(wrong_type, wrong_type_count),
+            *_outbox_findings(outboxes),
         ],
     )
 
@@ -270,3 +277,19 @@ def _key_findings(examples: Sequence[str], count: int) -> Iterator[Finding]:
             f"Keys in the place of feeds are of another type: {', '.join(examples)}{more}. Their diffs are lost.",
             f"Delete them, or choose another {NAME}['prefix'].",
         )
+
+
+def _outbox_findings(outboxes: Sequence[Waiting]) -> Iterator[Finding]:
+    for waiting in outboxes:
+        if waiting.rows is None:
+            yield Finding(
+                "outbox",
+                f"The outbox of the database {waiting.database!r} can't be read.",
+                f"Run manage.py migrate diffs --database {waiting.database}.",
+            )
+        elif waiting.lag > LONGEST_LAG:
+            yield Finding(
+                "outbox",
+                f"Diffs have waited in the outbox of the database {waiting.database!r} for {age_text(waiting.lag)}.",
+                "Run relay_diffs, or leave relay_diffs --watch running.",
+            )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from diffs.codec import version_of
 from diffs.cursor import Cursor
 from diffs.keys import FeedName
 
@@ -130,6 +131,18 @@ class Floors:
 
 Batch = list[tuple[FeedRef, list[Entry]]]
 """Feeds of one shard with their diffs."""
+
+
+def by_version(entries: Iterable[Entry]) -> list[Entry]:
+    """Diffs of several transactions in the order of their versions, to be sent together.
+
+    The script compares them with what a feed holds, and not with each other.
+    """
+    return sorted(entries, key=_version)
+
+
+def _version(entry: Entry) -> int:
+    return version_of(entry.member)
 
 
 def by_shard(entries: Sequence[Entry]) -> list[tuple[str, Batch]]:

@@ -13,6 +13,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from diffs.codec import Encoder
 from diffs.store import Entry, Floors, Outcome, Read, Store, close_store, drain, get_store, hand_over, outage, sender
 from diffs.store.sender import Sender
 from tests.servers import RedisServer
@@ -99,6 +100,17 @@ def senders() -> list[threading.Thread]:
 
 
 # Batches
+
+
+def test_p7_of_two_threads_that_hand_over_in_the_wrong_order_the_later_commit_is_sent_last(
+    make: Make, store: Store, patient: None
+) -> None:
+    made = make(store)
+    members = {version: Encoder("update", version, bytes(4), {}).own() for version in (5, 7, 9)}
+    for version in (7, 5, 9):
+        made.put([Entry(feed(), members[version], store.mark(feed().name.shard))])
+    assert made.drain()
+    assert [stored.member for stored in read_all(store).stored] == [members[5], members[7], members[9]]
 
 
 @pytest.mark.usefixtures("patient")
@@ -479,13 +491,13 @@ def test_signal_handler_may_save_in_the_middle_of_handing_over(
 
     def with_signal() -> bool:
         monkeypatch.setattr(made, "_is_full", is_full)
-        put(made, b"by a signal handler")
+        put(made, b"by signal")
         return is_full()
 
     monkeypatch.setattr(made, "_is_full", with_signal)
     put(made, b"a")
     assert made.drain()
-    assert notes.members == [b"by a signal handler", b"a"]
+    assert notes.members == [b"by signal", b"a"]
     assert (made._count, made._size) == (0, 0)
 
 

@@ -124,6 +124,21 @@ def test_p7_what_was_overtaken_while_it_waited_is_read_again(held: Held, recordi
     assert (folded["votes"], folded["text"]) == (2, "How?")
 
 
+def test_p7_a_deletion_that_was_put_back_behind_the_row_s_creation_anew_is_sent_before_it(
+    held: Held, recording: Recording
+) -> None:
+    author = Author.objects.create(name="a")
+    pk = author.pk
+    with held:
+        author.delete()
+        (deletion,) = held.entries
+        OutboxItem.objects.all().delete()
+        Author.objects.create(pk=pk, name="b")
+    outbox.put("default", [deletion], None)
+    assert relay.relay("default").late == 0
+    assert [diff.action for diff in Author.diffs.for_object(pk)] == ["create", "delete", "create"]
+
+
 def test_p7_after_lost_data_what_waits_is_read_again(held: Held, recording: Recording, redis_client: Any) -> None:
     question = Question.objects.create(text="Why?")
     with held:

@@ -86,7 +86,8 @@ class _Wanted:
             self.actor = change.actor if change.actor is not None else self.actor
             self.feeds[feed] = None
         if change.action == DELETE and not late.version:
-            self.deletions.append(late.entry)
+            # Who creates the row anew comes after this mark, if the row isn't found.
+            self.deletions.append(late.entry._replace(since=mark(feed.name)))
 
     @property
     def parent_feeds(self) -> list[FeedRef]:
@@ -203,8 +204,7 @@ def _gone(using: str, wanted: _Wanted, into: Replacement) -> None:
     if not wanted.deletions:
         counts["superseded"] += 1
         return
-    again = [entry._replace(since=mark(entry.feed.name)) for entry in wanted.deletions]
-    entries, row = numbered(using, again, None)
+    entries, row = numbered(using, wanted.deletions, None)
     into.entries.extend(entries)
     into.rows.extend(row)
 

@@ -48,15 +48,30 @@ def send(
         logger.exception("There is no server for diffs: changes get none.")
         return
     if outcome is not None and (outcome.late or rows):
-        when_free(using, functools.partial(settle, [(receipt, outcome)]), functools.partial(_refuse, outcome.late))
+        settle([(receipt, outcome)])
 
 
 def settle(told: Sequence[tuple[Receipt, Outcome]]) -> None:
-    """Replace what came late, and remove from the outbox what Redis has; never raises.
+    """Replace what came late, and remove from the outbox what Redis has, once the database can be used; never raises.
 
     Args:
         told: what became of what was sent.
     """
+    by_database: dict[str, list[tuple[Receipt, Outcome]]] = defaultdict(list)
+    for each in told:
+        by_database[each[0].using].append(each)
+    for using, listed in by_database.items():
+        refuse = functools.partial(_refuse, [one for _, outcome in listed for one in outcome.late])
+        try:
+            when_free(using, functools.partial(_settle, listed), refuse)
+        except Exception:  # the database can't be reached
+            logger.exception("What became of diffs can't be noted: old cursors will be refused for what came late.")
+            refuse()
+        if threading.current_thread().name == SENDER:
+            connections[using].close()
+
+
+def _settle(told: Sequence[tuple[Receipt, Outcome]]) -> None:
     delivered: dict[str, list[int]] = defaultdict(list)
     for receipt, outcome in told:
         is_settled = _replace(receipt, outcome.late) if outcome.late else True
@@ -67,9 +82,6 @@ def settle(told: Sequence[tuple[Receipt, Outcome]]) -> None:
             outbox.delete(using, rows)
         except Exception:  # what stays is sent again, which changes nothing
             logger.exception("What Redis has could not be removed from the outbox.")
-    if threading.current_thread().name == SENDER:
-        for using in {receipt.using for receipt, _ in told}:
-            connections[using].close()
 
 
 def _replace(receipt: Receipt, listed: Sequence[Late]) -> bool:

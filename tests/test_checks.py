@@ -82,14 +82,55 @@ RIGHT = [
     {"redis": {"embedded": True, "directory": "/srv/diffs", "db": 2}},
     {"redis": {"embedded": False, "host": "cache"}},
     {"redis": {"host": "nowhere.invalid", "single_connection_client": True}},
+    {"redis": {"cluster": True}},
+    {"redis": {"cluster": True, "host": "cache", "port": 7000, "db": 0, "password": "pw", "ssl": True}},
+    {"redis": {"cluster": True, "url": "rediss://:pw@cache:7000/0?ssl_cert_reqs=required"}},
+    {"redis": {"cluster": True, "startup_nodes": [("a", 1), ["b", 2]], "address_remap": tuple}},
+    {"redis": {"cluster": False, "host": "cache", "db": 3}},
+    {"redis": {"sentinels": [("a", 26379), ["b", 26379]], "master_name": "mymaster", "db": 3, "password": "pw"}},
+    {
+        "redis": {
+            "sentinels": [("a", 26379)],
+            "master_name": "mymaster",
+            "min_other_sentinels": 1,
+            "sentinel_kwargs": {"username": "watch", "password": "pw", "ssl": True},
+            "ssl": True,
+            "ssl_ca_certs": "/etc/ssl/redis.pem",
+            "decode_responses": True,
+            "protocol": 3,
+        }
+    },
+    {"redis": {"cluster": True, "read_from_replicas": False}},
     {"outbox": True, "versions": "database", "use_transactions": True},
     {"max_element_age": 60, "token_age": 3600, "page_size": 10, "public_actors": True},
     {"test_mode": True, "redis": {"anything": "goes"}},
 ]
 UNUSABLE = (
-    "DIFFS_SETTINGS['redis'] can't be used ({}): it takes 'url', 'embedded', or arguments of redis.Redis.",
+    "DIFFS_SETTINGS['redis'] can't be used ({}): it takes 'url', 'embedded', 'cluster', 'sentinels', or "
+    "arguments of redis.Redis.",
     "The documentation of redis-py has its arguments.",
 )
+
+
+def two_servers(kind: str, *others: str) -> tuple[str, str, str]:
+    named = ", ".join(map(repr, others))
+    return "diffs.E003", f"DIFFS_SETTINGS['redis'] names two servers: by {kind!r}, and by {named}.", "Keep one of them."
+
+
+def several(what: str, hint: str) -> tuple[str, str, str]:
+    return "diffs.E011", f"DIFFS_SETTINGS['redis'] {what}", hint
+
+
+def of_replicas(name: str) -> tuple[str, str, str]:
+    return (
+        "diffs.E012",
+        f"DIFFS_SETTINGS['redis'][{name!r}] can't be used: a replica is behind its master, so that it would refuse "
+        "cursors that are good, and give answers that lack what was read elsewhere.",
+        "Leave it out: everything is read from masters.",
+    )
+
+
+NO_DATABASE = several("names a database: a cluster has none but 0.", "Leave 'db' out; 'prefix' keeps sites apart.")
 WRONG: list[tuple[Any, list[tuple[str, str, str]]]] = [
     ([], [("diffs.E001", "DIFFS_SETTINGS takes a dict.", "Write DIFFS_SETTINGS = {...}.")]),
     (
@@ -102,7 +143,7 @@ WRONG: list[tuple[Any, list[tuple[str, str, str]]]] = [
             (
                 "diffs.E001",
                 "DIFFS_SETTINGS['redis'] has a value of the wrong type or range (str).",
-                "It takes a dict: host, port, db, url, embedded or any other argument of redis.Redis.",
+                "It takes a dict: url, host, port, embedded, cluster, sentinels, or arguments of redis.Redis.",
             )
         ],
     ),
@@ -167,6 +208,75 @@ WRONG: list[tuple[Any, list[tuple[str, str, str]]]] = [
                 "Keep one of them.",
             )
         ],
+    ),
+    (
+        {"redis": {"cluster": True, "sentinels": [("a", 1)], "master_name": "m", "embedded": True}},
+        [two_servers("embedded", "sentinels", "cluster")],
+    ),
+    ({"redis": {"sentinels": [("a", 1)], "master_name": "m", "host": "b"}}, [two_servers("sentinels", "host")]),
+    (
+        {"redis": {"cluster": True, "startup_nodes": [("a", 1)], "url": "redis://b"}},
+        [two_servers("startup_nodes", "url")],
+    ),
+    ({"redis": {"cluster": True, "url": "redis://a", "port": 7000}}, [two_servers("url", "port")]),
+    (
+        {"redis": {"cluster": True, "startup_node": [("a", 1)], "sentinel": [("b", 2)]}},
+        [
+            ("diffs.E002", "DIFFS_SETTINGS['redis'] has an unknown key 'sentinel'.", "Did you mean 'sentinels'?"),
+            (
+                "diffs.E002",
+                "DIFFS_SETTINGS['redis'] has an unknown key 'startup_node'.",
+                "Did you mean 'startup_nodes'?",
+            ),
+        ],
+    ),
+    (
+        {"redis": {"sentinels": [("a", 1)]}},
+        [several("has 'sentinels', but no 'master_name'.", "Add the name by which they watch it: 'mymaster', say.")],
+    ),
+    (
+        {"redis": {"master_name": "mymaster", "host": "a"}},
+        [several("has 'master_name', but no 'sentinels'.", "Name them: 'sentinels': [('10.0.0.1', 26379), ...].")],
+    ),
+    (
+        {"redis": {"startup_nodes": [("a", 1)]}},
+        [several("has 'startup_nodes', which is for a cluster only.", "Add 'cluster': True, or leave it out.")],
+    ),
+    (
+        {"redis": {"sentinels": "a:1", "master_name": "m", "sentinel_kwargs": "secret"}},
+        [
+            several("has 'sentinels' that are no addresses.", "Write 'sentinels': [('10.0.0.1', 26379), ...]."),
+            several("has 'sentinel_kwargs' that are no dict.", "They are arguments of redis.Redis for the sentinels."),
+        ],
+    ),
+    (
+        {"redis": {"cluster": True, "startup_nodes": ["a:1"]}},
+        [several("has 'startup_nodes' that are no addresses.", "Write 'startup_nodes': [('10.0.0.1', 6379), ...].")],
+    ),
+    ({"redis": {"cluster": True, "db": 2}}, [NO_DATABASE]),
+    ({"redis": {"cluster": True, "url": "redis://:secret@a/2"}}, [NO_DATABASE]),
+    (
+        {"redis": {"cluster": True, "url": "unix:///run/redis.sock"}},
+        [several("names a unix socket: the nodes of a cluster are reached by host and port.", "Name one so.")],
+    ),
+    (
+        {"redis": {"cluster": True, "unix_socket_path": "/run/redis.sock"}},
+        [several("has 'unix_socket_path'.", "The nodes of a cluster are reached by host and port: leave it out.")],
+    ),
+    (
+        {"redis": {"sentinels": [("a", 1)], "master_name": "m", "connection_pool": "a pool"}},
+        [several("has 'connection_pool'.", "Sentinel names the server by host and port: leave it out.")],
+    ),
+    ({"redis": {"cluster": True, "read_from_replicas": True}}, [of_replicas("read_from_replicas")]),
+    ({"redis": {"cluster": True, "load_balancing_strategy": "secret"}}, [of_replicas("load_balancing_strategy")]),
+    (
+        {"redis": {"cluster": True, "url": "redis://ada:secret@a:b"}},
+        [("diffs.E006", UNUSABLE[0].format("ValueError"), UNUSABLE[1])],
+    ),
+    ({"redis": {"cluster": True, "port": "secret"}}, [("diffs.E006", UNUSABLE[0].format("ValueError"), UNUSABLE[1])]),
+    (
+        {"redis": {"sentinels": [("a", 1)], "master_name": "m", "sentinel_kwargs": {"secret": 1}}},
+        [("diffs.E006", UNUSABLE[0].format("TypeError"), UNUSABLE[1])],
     ),
     ({"redis": {"url": "http://ada:secret@cache"}}, [("diffs.E006", UNUSABLE[0].format("ValueError"), UNUSABLE[1])]),
     ({"redis": {"url": "redis://cache/?sokket=1"}}, [("diffs.E006", UNUSABLE[0].format("TypeError"), UNUSABLE[1])]),

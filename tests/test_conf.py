@@ -18,7 +18,7 @@ SWITCH = "True or False"
 HOSTS = "None, or a list of host names as in ALLOWED_HOSTS"
 ORIGINS = "a list of origins such as 'https://app.example.com', or ['*']"
 TAKES = {
-    "redis": "a dict: host, port, db, url, embedded or any other argument of redis.Redis",
+    "redis": "a dict: url, host, port, embedded, cluster, sentinels, or arguments of redis.Redis",
     "max_element_age": AGE,
     "max_elements": f"{COUNT}, or None",
     "max_diff_bytes": COUNT,

@@ -10,7 +10,7 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from diffs.http.live import frames, gathering, hub, tail
 from diffs.keys import SHARDS
 from diffs.management import status
 from diffs.store import batch, close_store, connection, embedded, outage, sender
-from tests.servers import RedisServer
+from tests.servers import Cluster, RedisServer, Watched
 
 from .capture.test_query_counts import TABLE
 from .documents import PAGES, ROOT, Page, Samples
@@ -218,18 +218,42 @@ def test_worked_example_of_a_member_is_what_the_package_makes_of_it() -> None:
 @pytest.mark.store
 @pytest.mark.django_db(transaction=True)
 def test_documented_permissions_are_enough(store_server: RedisServer, settings: Any) -> None:
-    line = next(block.text for block in page("redis-keys").blocks if "ACL SETUSER" in block.text)
-    store_server.cli("ACL", "LOG", "RESET")
-    store_server.cli(*shlex.split(line.replace("\\\n", "").removeprefix("$ redis-cli ")))
+    assert _denied([store_server], store_server.options, settings) <= {"client", "client|setinfo"}
+
+
+@pytest.mark.store
+@pytest.mark.django_db(transaction=True)
+def test_documented_permissions_are_enough_in_a_cluster(
+    store_server: RedisServer, clusters: Callable[[str], Cluster], settings: Any
+) -> None:
+    cluster = clusters(store_server.kind)
+    assert _denied(cluster.nodes, cluster.options, settings) <= {"client", "client|setinfo"}
+
+
+@pytest.mark.store
+@pytest.mark.slow
+@pytest.mark.django_db(transaction=True)
+def test_documented_permissions_are_enough_behind_sentinel(store_server: RedisServer, settings: Any) -> None:
+    with Watched(store_server.kind) as watched:
+        assert _denied([watched.master], watched.options, settings) <= {"client", "client|setinfo"}
+
+
+def _denied(servers: Sequence[RedisServer], options: Mapping[str, Any], settings: Any) -> set[str]:
+    """What the servers refused while a user who has what the page gives did everything."""
+    lines = [block.text for block in page("redis-keys").blocks if "ACL SETUSER" in block.text]
+    for server in servers:
+        server.cli("ACL", "LOG", "RESET")
+        for line in lines if "cluster" in options else lines[:1]:
+            server.cli(*shlex.split(line.replace("\\\n", "").removeprefix("$ redis-cli ")))
     try:
-        address = {**store_server.options, "username": "diffs", "password": "secret"}
-        settings.DIFFS_SETTINGS = {**settings.DIFFS_SETTINGS, "redis": address}
+        user = {**options, "username": "diffs", "password": "secret"}
+        settings.DIFFS_SETTINGS = {**settings.DIFFS_SETTINGS, "redis": user}
         _use_everything()
-        denied = {entry["object"] for entry in _acl_log(store_server)}
+        return {entry["object"] for server in servers for entry in _acl_log(server)}
     finally:
         close_store()
-        store_server.cli("ACL", "DELUSER", "diffs")
-    assert denied <= {"client", "client|setinfo"}
+        for server in servers:
+            server.cli("ACL", "DELUSER", "diffs")
 
 
 def _use_everything() -> None:

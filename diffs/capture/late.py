@@ -1,12 +1,13 @@
 """Diffs that reached Redis after one of the same row with a higher version: a later reading of the row replaces them.
 
 The row is read under a lock, and the version of what takes the diff's place is drawn under it, too: so it is in order
-with all that was and will be committed. Where the row is gone, its deletion has a diff of its own, and where a deletion
-came late and the row is there again, so has its creation: these diffs are superseded.
+with all that was and will be committed. Where the row is gone, its deletion has a diff of its own: the late one is
+superseded. A deletion that came late, of a row that is there again, is replaced by the whole row: what its creation
+doesn't mention, as many-to-many fields, nobody else takes back.
 
 In the feeds of parents that a row has left and come back to, this isn't enough: who follows one of them heard neither
 of what was changed while it was away, nor of its creation or deletion there. So a diff that may have moved the row is
-replaced by the whole row, and so is a deletion; where the row is gone, the parents' feeds are refused.
+replaced by the whole row, too; where the row is gone, the parents' feeds are refused.
 
 Where the feed doesn't tell whether a diff came late, a row that is gone may be so by just this deletion. There is
 nothing to lock; so the deletion is sent as it was, with its old version, and the feed is looked at again, which tells
@@ -43,7 +44,7 @@ LOCK_MILLISECONDS = 2000
 
 counts: Counter[str] = Counter()
 """What became of late diffs in this process: how many were ``late``; ``replaced`` by a reading of their row,
-``superseded`` by the diff of its deletion or creation, ``refused`` (floors were raised instead)."""
+``superseded`` by the diff of its deletion, ``refused`` (floors were raised instead)."""
 
 
 class Replacement(NamedTuple):
@@ -73,30 +74,22 @@ class _Wanted:
     deletions: list[Entry] = dataclasses.field(default_factory=list)
     """Those that may have come in time."""
 
-    @property
-    def needs_reading(self) -> bool:
-        """Whether there is more to say than that the row is gone."""
-        return bool(self.feeds)
-
     def add(self, change: Change, late: Late) -> None:
-        feed, names = late.entry.feed, {*change.data, *change.omitted}
-        if change.action != DELETE or self._is_parent(feed):
-            self.names |= names
-            self.is_created = self.is_created or change.action != UPDATE
-            self.has_moved = self.has_moved or (change.action == UPDATE and _may_move(self.registration, names))
-            self.actor = change.actor if change.actor is not None else self.actor
-            self.feeds[feed] = None
+        names = {*change.data, *change.omitted}
+        self.names |= names
+        self.is_created = self.is_created or change.action != UPDATE
+        self.has_moved = self.has_moved or (change.action == UPDATE and _may_move(self.registration, names))
+        self.actor = change.actor if change.actor is not None else self.actor
+        self.feeds[late.entry.feed] = None
         if change.action == DELETE and not late.version:
             # Who creates the row anew comes after this mark, if the row isn't found.
-            self.deletions.append(late.entry._replace(since=mark(feed.name)))
+            self.deletions.append(late.entry._replace(since=mark(late.entry.feed.name)))
 
     @property
     def parent_feeds(self) -> list[FeedRef]:
         """Those of the feeds that are parents'."""
-        return [feed for feed in self.feeds if self._is_parent(feed)]
-
-    def _is_parent(self, feed: FeedRef) -> bool:
-        return feed.name.pk is not None and feed.name != self.registration.feed(self.pk).name
+        own = self.registration.feed(self.pk).name
+        return [feed for feed in self.feeds if feed.name.pk is not None and feed.name != own]
 
 
 def _may_move(registration: Registration, names: set[str]) -> bool:
@@ -162,7 +155,7 @@ def _read(using: str, model: type[models.Model], listed: Sequence[_Wanted], into
                 _gone(using, wanted, into)
         except DatabaseError:  # the row stays locked for too long, or the database is in trouble
             counts["refused"] += 1
-            into.floors.add(Floors([*wanted.feeds, *(entry.feed for entry in wanted.deletions)]))
+            into.floors.add(Floors(wanted.feeds))
 
 
 def _read_locked(
@@ -182,8 +175,6 @@ def _read_locked(
         for wanted in listed:
             if wanted.pk not in found:
                 missing.append(wanted)
-            elif not wanted.needs_reading:
-                counts["superseded"] += 1
             elif (reading := _reading(wanted, found[wanted.pk])) is None:
                 counts["refused"] += 1
                 into.floors.add(Floors(wanted.feeds))

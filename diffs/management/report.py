@@ -15,22 +15,11 @@ _UNKNOWN = "unknown"
 
 def document(status: Status) -> dict[str, Any]:
     """The state in a form that JSON knows; times in ISO 8601, lengths of time in seconds, sizes in bytes."""
-    server = status.server
+    servers = [_server(server) for server in status.servers]
     return {
         "time": _time(status.now),
-        "server": {
-            "name": server.name,
-            "version": server.version,
-            "address": server.address,
-            "role": server.role,
-            "replication_id": server.replication_id,
-            "memory_used": server.memory_used,
-            "memory_limit": server.memory_limit,
-            "eviction_policy": server.eviction_policy,
-            "evicted_keys": server.evicted_keys,
-            "persistence": None if server.persistence is None else list(server.persistence),
-            "compact_limit": server.compact_limit,
-        },
+        # A cluster has several.
+        **({"server": servers[0]} if len(servers) == 1 else {"servers": servers}),
         "models": [
             {
                 "model": model.model,
@@ -41,10 +30,34 @@ def document(status: Status) -> dict[str, Any]:
             for model in status.models
         ],
         "total": _counts(status.total),
+        "outboxes": [
+            {
+                "database": waiting.database,
+                "rows": waiting.rows,
+                "lag": None if waiting.rows is None else waiting.lag / 1_000_000,
+            }
+            for waiting in status.outboxes
+        ],
         "wrong_type": {"count": status.wrong_type_count, "keys": list(status.wrong_type)},
         "warnings": [
             {"id": finding.id, "message": finding.message, "advice": finding.advice} for finding in status.findings
         ],
+    }
+
+
+def _server(server: Server) -> dict[str, Any]:
+    return {
+        "name": server.name,
+        "version": server.version,
+        "address": server.address,
+        "role": server.role,
+        "replication_id": server.replication_id,
+        "memory_used": server.memory_used,
+        "memory_limit": server.memory_limit,
+        "eviction_policy": server.eviction_policy,
+        "evicted_keys": server.evicted_keys,
+        "persistence": None if server.persistence is None else list(server.persistence),
+        "compact_limit": server.compact_limit,
     }
 
 
@@ -63,7 +76,16 @@ def _time(microseconds: int | None) -> str | None:
 
 def lines(status: Status) -> Iterator[str]:
     """The state for people, without the warnings."""
-    yield from _aligned(_server_rows(status.server), (False, False))
+    rows_of_servers = [list(_server_rows(server)) for server in status.servers]
+    if len(rows_of_servers) == 1:
+        yield from _aligned(rows_of_servers[0], (False, False))
+    else:
+        # A cluster's masters: what one server shows in rows stands in columns.
+        headings = [heading for heading, _ in rows_of_servers[0]]
+        table = [headings, *([cell for _, cell in each] for each in rows_of_servers)]
+        yield from _aligned(table, [False] * len(headings))
+    if status.outboxes:
+        yield from _aligned([("Outbox", waiting.text) for waiting in status.outboxes], (False, False))
     yield ""
     rows: list[Sequence[str]] = [_HEADINGS]
     for model in status.models:

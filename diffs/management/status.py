@@ -12,6 +12,7 @@ from diffs.registration import find_label, registrations, window_of
 from diffs.store import FeedSurvey, Upkeep
 
 from .amounts import age_text, count_text, size_text
+from .waiting import Waiting, everywhere
 
 OLDEST_VERSION = (6, 2)
 MIN_WINDOW = 60_000_000
@@ -19,6 +20,8 @@ MIN_WINDOW = 60_000_000
 COMPACT_LIMIT = 128
 """Bytes: below it, small diffs of a few fields already leave Redis's compact form."""
 NEARLY_FULL = 0.9
+LONGEST_LAG = 60_000_000
+"""Microseconds: by then somebody should have sent what is in an outbox."""
 EXAMPLES = 10
 
 _LIMITS = ("zset-max-listpack-value", "zset-max-ziplist-value")
@@ -85,11 +88,13 @@ class Status:
 
     now: int
     """The server's time, microseconds."""
-    server: Server
+    servers: Sequence[Server]
+    """One, or a cluster's masters."""
     models: Sequence[ModelStatus]
     wrong_type: Sequence[str]
     """Keys in the place of feeds that are no sorted sets; the first few of them."""
     wrong_type_count: int
+    outboxes: Sequence[Waiting]
     findings: Sequence[Finding]
 
     @property
@@ -102,15 +107,15 @@ class Status:
 
 
 def look(upkeep: Upkeep) -> Status:
-    """Measure all feeds, a few hundred at a time, and ask the server about itself.
+    """Measure all feeds, a few hundred at a time, and ask each server about itself.
 
-    A feed that is there twice while Redis resizes its table of keys is counted twice.
+    A feed that is there twice while Redis resizes its table of keys, or moves between masters, is counted twice.
 
     Raises:
         StoreUnavailable: the server is away.
     """
-    info = upkeep.info()
-    server = _server(info, upkeep.address)
+    found = upkeep.servers()
+    servers = [_server(info, address) for address, info in found]
     models = {registration.label: _model(registration.label) for registration in registrations()}
     wrong_type: list[str] = []
     wrong_type_count = 0
@@ -124,16 +129,19 @@ def look(upkeep: Upkeep) -> Status:
         wrong_type += survey.wrong_type[: EXAMPLES - len(wrong_type)]
         wrong_type_count += len(survey.wrong_type)
     ordered = [models[label] for label in sorted(models)]
+    outboxes = everywhere()
     return Status(
-        now=int(info.get("server_time_usec") or time.time_ns() // 1000),
-        server=server,
+        now=max(int(info.get("server_time_usec") or time.time_ns() // 1000) for _, info in found),
+        servers=servers,
         models=ordered,
         wrong_type=wrong_type,
         wrong_type_count=wrong_type_count,
+        outboxes=outboxes,
         findings=[
-            *_server_findings(server, is_fake=settings.test_mode),
+            *_findings_of_all(servers),
             *_model_findings(ordered),
             *_key_findings(wrong_type, wrong_type_count),
+            *_outbox_findings(outboxes),
         ],
     )
 
@@ -165,6 +173,20 @@ def _persistence(info: Mapping[str, Any]) -> tuple[str, ...] | None:
     if "save" not in info or "aof_enabled" not in info:
         return None
     return tuple(name for name, is_on in (("rdb", info["save"]), ("aof", info["aof_enabled"])) if is_on)
+
+
+def _findings_of_all(servers: Sequence[Server]) -> Iterator[Finding]:
+    """Each finding once; where it isn't one of all servers, it says which."""
+    found: dict[Finding, list[Server]] = {}
+    for server in servers:
+        for finding in _server_findings(server, is_fake=settings.test_mode):
+            found.setdefault(finding, []).append(server)
+    for finding, concerned in found.items():
+        if len(concerned) == len(servers):
+            yield finding
+        else:
+            where = ", ".join(str(server.address) for server in concerned)
+            yield dataclasses.replace(finding, message=f"{where}: {finding.message}")
 
 
 def _server_findings(server: Server, *, is_fake: bool) -> Iterator[Finding]:
@@ -255,3 +277,19 @@ def _key_findings(examples: Sequence[str], count: int) -> Iterator[Finding]:
             f"Keys in the place of feeds are of another type: {', '.join(examples)}{more}. Their diffs are lost.",
             f"Delete them, or choose another {NAME}['prefix'].",
         )
+
+
+def _outbox_findings(outboxes: Sequence[Waiting]) -> Iterator[Finding]:
+    for waiting in outboxes:
+        if waiting.rows is None:
+            yield Finding(
+                "outbox",
+                f"The outbox of the database {waiting.database!r} can't be read.",
+                f"Run manage.py migrate diffs --database {waiting.database}.",
+            )
+        elif waiting.lag > LONGEST_LAG:
+            yield Finding(
+                "outbox",
+                f"Diffs have waited in the outbox of the database {waiting.database!r} for {age_text(waiting.lag)}.",
+                "Run relay_diffs, or leave relay_diffs --watch running.",
+            )

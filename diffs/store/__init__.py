@@ -3,9 +3,10 @@
 from .batch import Entry, FeedRef, Floors, Late, Outcome, Receipt, in_order
 from .news import Ear, News
 from .process import close_store, drain, get_store, hand_over, mark
+from .reading import Known, Page, Read, Stored
 from .sender import SENDER
-from .store import Known, Page, Read, Store, Stored
-from .upkeep import FeedSurvey, PruneResult, Survey, Upkeep
+from .store import Store
+from .upkeep import FeedSurvey, PruneResult, ServerInfo, Survey, Upkeep
 
 __all__ = [
     "SENDER",
@@ -22,6 +23,7 @@ __all__ = [
     "PruneResult",
     "Read",
     "Receipt",
+    "ServerInfo",
     "Store",
     "Stored",
     "Survey",

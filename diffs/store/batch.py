@@ -8,6 +8,8 @@ from typing import NamedTuple
 from diffs.cursor import Cursor
 from diffs.keys import FeedName
 
+APPEND_MEMBERS = 500
+"""How many diffs one call of the script appends, more or less."""
 MAX_FEEDS = 10_000
 MAX_MODELS = 1_000
 
@@ -139,3 +141,32 @@ class Floors:
         if self.everything:
             self.feeds.clear()
             self.models.clear()
+
+
+Batch = list[tuple[FeedRef, list[Entry]]]
+"""Feeds of one shard with their diffs."""
+
+
+def by_shard(entries: Sequence[Entry]) -> list[tuple[str, Batch]]:
+    """By shard feeds with their diffs, a feed's never apart, about `APPEND_MEMBERS` diffs in each batch."""
+    if len(entries) == 1:
+        (entry,) = entries
+        return [(entry.feed.name.shard, [(entry.feed, [entry])])]
+    feeds: dict[FeedRef, list[Entry]] = {}
+    for entry in entries:
+        if entry.feed in feeds:
+            feeds[entry.feed].append(entry)
+        else:
+            feeds[entry.feed] = [entry]
+    batches: list[tuple[str, Batch]] = []
+    filling: dict[str, tuple[Batch, int]] = {}
+    for each in feeds.items():
+        feed, members = each
+        shard = feed.name.shard
+        batch, size = filling.get(shard, ([], 0))
+        if not batch or size + len(members) > APPEND_MEMBERS:
+            batch, size = [], 0
+            batches.append((shard, batch))
+        batch.append(each)
+        filling[shard] = batch, size + len(members)
+    return batches

@@ -48,7 +48,7 @@ class News:
     """Listens to channels over one connection, by a thread of its own.
 
     Args:
-        client: gives the client whose server publishes; asked anew for each connection.
+        client: gives the client of a server that publishes; asked anew for each connection.
         ear: is told.
     """
 

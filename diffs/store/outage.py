@@ -35,10 +35,12 @@ class Outage:
     Args:
         repair: raises floors; raises `StoreUnavailable` while the server is away. Called with what was missed,
             which may be nothing: then it only asks whether the server is there.
+        consequence: what becomes of changes meanwhile, for the log.
     """
 
-    def __init__(self, repair: Callable[[Floors], None]) -> None:
+    def __init__(self, repair: Callable[[Floors], None], consequence: str = NOT_KEPT) -> None:
         self._repair = repair
+        self._consequence = consequence
         self._lock = threading.Lock()
         self._missed = Floors()
         self._away = False
@@ -55,13 +57,12 @@ class Outage:
         if self._away:
             raise StoreUnavailable("Redis is away.", retry_after=max(1.0, self._next_try - time.monotonic()))
 
-    def begin(self, error: BaseException, missed: Floors | None = None, *, is_kept: bool = False) -> None:
+    def begin(self, error: BaseException, missed: Floors | None = None) -> None:
         """The server did not answer.
 
         Args:
             error: why. Its text is not logged: it may hold an address with a password.
             missed: what could not be written.
-            is_kept: whether what could not be written stands elsewhere, too.
         """
         with self._lock:
             if missed:
@@ -77,8 +78,7 @@ class Outage:
                 return
             self._away = True
         before_end(_close_all)
-        consequence = IN_OUTBOX if is_kept else NOT_KEPT
-        logger.error("Redis is away (%s): changes are saved %s", type(error).__name__, consequence)
+        logger.error("Redis is away (%s): changes are saved %s", type(error).__name__, self._consequence)
 
     def close(self) -> None:
         """Stop waiting; what was missed is tried once more, and then it is forgotten."""

@@ -115,7 +115,7 @@ def _make() -> _Own:
     with _lock:
         own = _own
         if own is None:
-            store = Store(connect(), settings.prefix)
+            store = Store(connect(), settings.prefix, has_outbox=settings.outbox)
             sender = Sender(store) if settings.flush == "background" else None
             _own = own = _Own(store, sender.put if sender else functools.partial(_write, store), sender)
         return own

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import redis
 
+from .cluster import Cluster
 from .lines import Lines
 
 Argument = str | bytes | int
@@ -38,11 +39,11 @@ def load(name: str) -> Script:
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
-def run(lines: Lines, calls: Sequence[Call]) -> list[Any]:
+def run(lines: Lines | Cluster, calls: Sequence[Call]) -> list[Any]:
     """Run scripts in one trip, and those that the server doesn't know yet in a second.
 
     Args:
-        lines: to the server.
+        lines: to the server, or to those of a cluster.
         calls: what to run.
 
     Returns:

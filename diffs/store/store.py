@@ -6,7 +6,7 @@ import itertools
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import redis
 
@@ -15,86 +15,45 @@ from diffs.cursor import Cursor
 from diffs.errors import CursorExpired, StoreUnavailable
 from diffs.keys import SHARDS, Keyspace
 
-from .batch import Entry, FeedRef, Floors, Late, Outcome
-from .lines import Lines
+from .batch import Batch, Entry, FeedRef, Floors, Late, Outcome, by_shard
+from .cluster import Cluster
+from .lines import Command, Lines
 from .marks import Marks
 from .outage import IN_OUTBOX, NOT_KEPT, Outage
+from .reading import Page, Read, page_of, refusal_of
 from .scripts import Argument, Call
 from .scripts import run as run_scripts
 
 logger = logging.getLogger("diffs")
 
-APPEND_MEMBERS = 500
 AWAY = (redis.ConnectionError, redis.TimeoutError, redis.ResponseError, OSError)
 """What the client raises because of the server; what it raises because of its caller is none of these."""
 
-Mode = Literal["asc", "desc", "cursor"]
-
-
-class Stored(NamedTuple):
-    """A member as it stands in a feed."""
-
-    member: bytes
-    position: int
-    """Its timestamp, microseconds."""
-
-
-class Page(NamedTuple):
-    """What reading a feed gave."""
-
-    stored: list[Stored]
-    cursor: Cursor
-    """Where to go on."""
-    more: bool
-    """Whether the limit cut something off."""
-    start: int
-    """The feed holds nothing else from here on up to the last of them: a timestamp, microseconds."""
-
-
-class Known(NamedTuple):
-    """What a reader has of a feed, without a gap behind its cursor."""
-
-    number: int
-    last: int
-    """The timestamp of the last of them, microseconds."""
-
-
-class Read(NamedTuple):
-    """What to read of a feed."""
-
-    feed: FeedRef
-    limit: int = 0
-    cursor: Cursor | None = None
-    """Read what comes after it, and refuse one that is no longer honoured."""
-    lower: int | None = None
-    """Only above this timestamp, microseconds; nothing is refused."""
-    upper: int | None = None
-    """Only up to this timestamp, microseconds."""
-    mode: Mode = "asc"
-    """Oldest first, newest first, or nothing but a cursor to begin from now."""
-    offset: int = 0
-    """How many to pass over."""
-    known: Known | None = None
-    """What needn't be read, but counts for `limit`; only with `cursor` and oldest first. The page's `start` tells
-    whether the feed holds just that: then it is `Known.last`."""
-
-
 class Store:
-    """The feeds on one server.
+    """The feeds on one server, or in one cluster.
 
     Args:
-        client: a redis-py client, with or without ``decode_responses``.
+        client: a redis-py client, with or without ``decode_responses``, or a cluster.
         prefix: what all keys begin with.
         now: the time in microseconds as text, for tests; the server's own time where it gives ``""``.
+        has_outbox: whether what can't be written stands elsewhere, too; for the log.
     """
 
-    def __init__(self, client: redis.Redis, prefix: str, now: Callable[[], str] = str) -> None:
-        self.client = client
+    def __init__(
+        self,
+        client: redis.Redis | Cluster,
+        prefix: str,
+        now: Callable[[], str] = str,
+        *,
+        has_outbox: bool = False,
+    ) -> None:
+        self.client: Any = client
         self.keys = Keyspace(prefix)
-        self._lines = Lines(client)
+        self._lines = client if isinstance(client, Cluster) else Lines(client)
         self._now = now
         self.marks = Marks()
-        self._outage = Outage(self._repair)
+        self._consequence = IN_OUTBOX if has_outbox else NOT_KEPT
+        self._outage = Outage(self._repair, self._consequence)
         self._refusing = False
 
     def write(self, entries: Sequence[Entry], floors: Floors | None = None, *, keeps: bool = False) -> Outcome:
@@ -124,7 +83,7 @@ class Store:
             entries: the diffs; a feed's in their order.
             keeps: hand back instead what can't be written.
         """
-        batches = _batches(entries if isinstance(entries, list) else list(entries))
+        batches = by_shard(entries if isinstance(entries, list) else list(entries))
         if not batches:
             return Outcome()
         try:
@@ -132,7 +91,7 @@ class Store:
         except StoreUnavailable as error:
             unsent = [entry for _, batch in batches for _, listed in batch for entry in listed]
             missed = None if keeps else Floors(entry.feed for entry in unsent)
-            self._outage.begin(error.__cause__ or error, missed, is_kept=keeps)
+            self._outage.begin(error.__cause__ or error, missed)
             return Outcome(unsent=unsent if keeps else ())
         is_plain = not self._refusing
         for (shard, _), reply in zip(batches, replies, strict=True):
@@ -143,7 +102,7 @@ class Store:
                 is_plain = False
         return Outcome() if is_plain else self._look_into(batches, replies, keeps)
 
-    def _look_into(self, batches: Sequence[tuple[str, _Batch]], replies: Sequence[Any], keeps: bool) -> Outcome:
+    def _look_into(self, batches: Sequence[tuple[str, Batch]], replies: Sequence[Any], keeps: bool) -> Outcome:
         """Some diffs were refused or came late, or are taken again."""
         refused = Floors()
         refusal: Exception | None = None
@@ -172,7 +131,7 @@ class Store:
                 logger.warning("Redis takes diffs again.")
         # A server that takes no floors either, such as a replica, is away: that has a line of its own in the log.
         if (not refused or self.raise_floors(refused)) and refusal is not None:
-            self._log_refusal(refusal, IN_OUTBOX if keeps else NOT_KEPT)
+            self._log_refusal(refusal)
         return Outcome(late, unsent)
 
     def raise_floors(self, floors: Floors) -> bool:
@@ -266,7 +225,7 @@ class Store:
             if reply[0] == b"count":
                 return int(reply[1])
             if reply[0] == b"refused":
-                raise _refusal(reply)
+                raise refusal_of(reply)
         raise StoreUnavailable("Redis lost the shard's data twice in a row.")
 
     def close(self) -> None:
@@ -275,7 +234,7 @@ class Store:
         self._lines.close()
         self.client.close()
 
-    def _append_call(self, shard: str, batch: _Batch) -> Call:
+    def _append_call(self, shard: str, batch: Batch) -> Call:
         since: dict[Cursor | None, None] = {}
         arguments: list[Argument] = []
         keys, floors = [], []
@@ -333,6 +292,37 @@ class Store:
         except AWAY as error:
             raise StoreUnavailable("Redis can't be reached.") from error
 
+    def ask(self, commands: Sequence[Command]) -> list[Any]:
+        """Send commands in one trip, each about keys of one shard; replies are bytes.
+
+        Raises:
+            StoreUnavailable: the server is away.
+        """
+        self._outage.check()
+        try:
+            return self._lines.trip(commands) if commands else []
+        except AWAY as error:
+            raise StoreUnavailable("Redis can't be reached.") from error
+
+    def servers(self) -> list[redis.Redis]:
+        """Clients of all servers that have feeds: one, or a cluster's masters.
+
+        Raises:
+            StoreUnavailable: the cluster is away.
+        """
+        try:
+            return self._lines.servers()
+        except AWAY as error:
+            raise StoreUnavailable("Redis can't be reached.") from error
+
+    def publisher(self) -> redis.Redis:
+        """The client of a server on which news of all feeds are heard; in a cluster each time of another.
+
+        Raises:
+            redis.RedisError: the cluster is away.
+        """
+        return self._lines.publisher()
+
     def _read(self, requests: Sequence[Read], may_write: str) -> list[Page | CursorExpired | None]:
         try:
             replies = self.run([self._read_call(request, may_write, request.mode) for request in requests])
@@ -340,7 +330,7 @@ class Store:
             if error.__cause__ is not None:
                 self._outage.begin(error.__cause__)
             raise
-        return [_page(reply) for reply in self.raise_if_failed(replies)]
+        return [page_of(reply) for reply in self.raise_if_failed(replies)]
 
     def _repair(self, floors: Floors) -> None:
         """Raise floors, or ask whether the server is there.
@@ -358,7 +348,9 @@ class Store:
             if calls:
                 self._note(shards, self.raise_if_failed(run_scripts(self._lines, calls)))
             else:
-                self.client.ping()
+                # Of every shard: each may have a master of its own.
+                asked = [("HMGET", self.keys.meta(shard), "epoch") for shard in SHARDS]
+                self.raise_if_failed(self._lines.trip(asked))
         except AWAY as error:
             raise StoreUnavailable("Redis can't be reached.") from error
 
@@ -375,55 +367,7 @@ class Store:
                 raise StoreUnavailable(f"Redis refuses ({type(reply).__name__}).") from reply
         return replies
 
-    def _log_refusal(self, error: Exception, consequence: str) -> None:
+    def _log_refusal(self, error: Exception) -> None:
         if not self._refusing:
             self._refusing = True
-            logger.error("Redis takes no diffs (%s): changes are saved %s", error, consequence)
-
-
-_Batch = list[tuple[FeedRef, list[Entry]]]
-
-
-def _batches(entries: Sequence[Entry]) -> list[tuple[str, _Batch]]:
-    """By shard feeds with their diffs, a feed's never apart, about `APPEND_MEMBERS` diffs in each batch."""
-    if len(entries) == 1:
-        (entry,) = entries
-        return [(entry.feed.name.shard, [(entry.feed, [entry])])]
-    feeds: dict[FeedRef, list[Entry]] = {}
-    for entry in entries:
-        if entry.feed in feeds:
-            feeds[entry.feed].append(entry)
-        else:
-            feeds[entry.feed] = [entry]
-    batches: list[tuple[str, _Batch]] = []
-    filling: dict[str, tuple[_Batch, int]] = {}
-    for each in feeds.items():
-        feed, members = each
-        shard = feed.name.shard
-        batch, size = filling.get(shard, ([], 0))
-        if not batch or size + len(members) > APPEND_MEMBERS:
-            batch, size = [], 0
-            batches.append((shard, batch))
-        batch.append(each)
-        filling[shard] = batch, size + len(members)
-    return batches
-
-
-def _refusal(reply: list[bytes]) -> CursorExpired:
-    _, reason, epoch, timestamp = reply
-    return CursorExpired(reason.decode(), str(Cursor(epoch.decode(), int(timestamp))))
-
-
-def _page(reply: list[Any]) -> Page | CursorExpired | None:
-    if reply[0] == b"write":
-        return None
-    if reply[0] == b"refused":
-        return _refusal(reply)
-    _, epoch, timestamp, more, start, found = reply
-    pairs = zip(found[::2], found[1::2], strict=True)
-    return Page(
-        [Stored(member, int(float(score))) for member, score in pairs],
-        Cursor(epoch.decode(), timestamp),
-        more == 1,
-        start,
-    )
+            logger.error("Redis takes no diffs (%s): changes are saved %s", error, self._consequence)

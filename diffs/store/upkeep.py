@@ -16,6 +16,9 @@ from redis.client import NEVER_DECODE
 from diffs.errors import StoreUnavailable
 from diffs.keys import SHARDS, FeedName
 
+from .cluster import Cluster
+from .connection import address_of
+from .lines import Command
 from .scripts import Argument, Call
 from .store import AWAY, Store
 
@@ -57,12 +60,20 @@ class Survey(NamedTuple):
     """Keys in the place of feeds that are no sorted sets."""
 
 
+class ServerInfo(NamedTuple):
+    """What a server says of itself."""
+
+    address: str
+    """Without user and password."""
+    info: Mapping[str, Any]
+    """``INFO``, and parts of its configuration; without what is forbidden."""
+
+
 class Upkeep:
     """The slow work on a store's feeds."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._client = store.client
         self._keys = store.keys
 
     def feeds(self, model: str | None = None) -> Iterator[list[FeedName]]:
@@ -85,8 +96,7 @@ class Upkeep:
             StoreUnavailable: the server is away.
         """
         for found in self._scan(self._keys.any_pattern(), SCAN_COUNT):
-            if found:
-                self._ask("UNLINK", *found)
+            self._store.raise_if_failed(self._store.ask([("UNLINK", key) for key in found]))
         self._store.marks.clear()
 
     def prune(
@@ -118,17 +128,12 @@ class Upkeep:
         Raises:
             StoreUnavailable: the server is away, or refuses.
         """
-        self._store.check()
-        pipeline = self._client.pipeline(transaction=False)
+        commands: list[Command] = []
         for name in names:
             key = self._keys.feed(name)
-            pipeline.execute_command("ZCARD", key)
-            for rank in (0, -1):
-                pipeline.execute_command("ZRANGE", key, rank, rank, "WITHSCORES", **{NEVER_DECODE: True})
-        try:
-            replies = pipeline.execute(raise_on_error=False)
-        except AWAY as error:
-            raise StoreUnavailable("Redis can't be reached.") from error
+            commands.append(("ZCARD", key))
+            commands += (("ZRANGE", key, rank, rank, "WITHSCORES") for rank in (0, -1))
+        replies = self._store.ask(commands)
         survey = Survey([], [])
         for name, start in zip(names, itertools.count(0, 3), strict=False):
             found = replies[start : start + 3]
@@ -142,46 +147,51 @@ class Upkeep:
 
     @property
     def address(self) -> str:
-        """Where the server is, without user and password."""
-        options = self._client.get_connection_kwargs()
-        database = options.get("db") or 0
-        if "path" in options:
-            return f"unix://{options['path']}?db={database}"
-        is_tls = issubclass(self._client.connection_pool.connection_class, redis.SSLConnection)
-        host = str(options.get("host") or "localhost")
-        host = f"[{host}]" if ":" in host else host
-        return f"{'rediss' if is_tls else 'redis'}://{host}:{options.get('port') or 6379}/{database}"
+        """Where the server is, or the nodes of a cluster that the settings name; without user and password."""
+        client = self._store.client
+        if isinstance(client, Cluster):
+            return f"the cluster of {', '.join(f'{host}:{port}' for host, port in client.seeds)}"
+        return address_of(client)
 
-    def info(self) -> Mapping[str, Any]:
-        """What the server says of itself: ``INFO``, and parts of its configuration; without what is forbidden.
+    def servers(self) -> list[ServerInfo]:
+        """What each server says of itself: one, or a cluster's masters.
 
         Raises:
-            StoreUnavailable: the server is away.
+            StoreUnavailable: one is away.
         """
+        found = []
+        for server in self._store.servers():
+            info = self._info(server)
+            # Sentinel has said by now where it is.
+            found.append(ServerInfo(address_of(server), info))
+        return found
+
+    def _info(self, server: redis.Redis) -> Mapping[str, Any]:
         info: dict[str, Any] = {}
         try:
             with contextlib.suppress(redis.ResponseError):
-                info.update(self._client.info())
+                info.update(server.info())
             for name in _CONFIG:
                 with contextlib.suppress(redis.ResponseError):
-                    found: dict[Any, Any] = self._client.config_get(name)
-                    info.update({six.ensure_str(key): six.ensure_str(value or "") for key, value in found.items()})
+                    config: dict[Any, Any] = server.config_get(name)
+                    info.update({six.ensure_str(key): six.ensure_str(value or "") for key, value in config.items()})
         except AWAY as error:
             raise StoreUnavailable("Redis can't be reached.") from error
         return info
 
     def _scan(self, pattern: str, count: int) -> Iterator[list[bytes]]:
-        position = 0
-        while True:
-            position, found = self._ask("SCAN", position, "MATCH", pattern, "COUNT", count)
-            yield found
-            if not position:
-                break
+        for server in self._store.servers():
+            position = 0
+            while True:
+                position, found = self._ask(server, "SCAN", position, "MATCH", pattern, "COUNT", count)
+                yield found
+                if not position:
+                    break
 
-    def _ask(self, *command: Argument) -> Any:
+    def _ask(self, server: redis.Redis, *command: Argument) -> Any:
         self._store.check()
         try:
-            return self._client.execute_command(*command, **{NEVER_DECODE: True})
+            return server.execute_command(*command, **{NEVER_DECODE: True})
         except AWAY as error:
             raise StoreUnavailable("Redis can't be reached.") from error
 

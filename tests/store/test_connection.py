@@ -18,6 +18,7 @@ from diffs.store import Floors, Read, Store, Upkeep, close_store, get_store
 from diffs.store import connection as connection_module
 from diffs.store import process as process_module
 from diffs.store.connection import CONNECT_TIMEOUT, SOCKET_TIMEOUT, connect
+from diffs.store.options import known_arguments
 from tests.servers import RedisServer, TlsProxy
 
 from .conftest import DIALECTS
@@ -131,7 +132,7 @@ def test_connections_that_could_not_be_made_are_found_without_making_one() -> No
 
 
 def test_arguments_that_are_known_are_those_of_the_client_and_our_own() -> None:
-    known = connection_module.known_arguments()
+    known = known_arguments()
     assert {"url", "embedded", "directory", "host", "port", "db", "password", "ssl", "protocol"} <= known
     assert "self" not in known
 
@@ -215,7 +216,7 @@ def use_everything(store: Store) -> None:
     assert numbers(read_all(store)) == [5]
     upkeep.remove_everything()
     add(store, 6)
-    upkeep.info()
+    upkeep.servers()
 
 
 @pytest.mark.store

@@ -249,7 +249,7 @@ def test_client_of_the_settings_talks_to_the_embedded_server(folder: Path, setti
 @pytest.mark.parametrize("other", ["url", "host", "port", "unix_socket_path"])
 def test_embedded_server_and_an_address_are_one_too_many(settings: Any, other: str) -> None:
     settings.DIFFS_SETTINGS = {"redis": {"embedded": True, other: "x"}}
-    with pytest.raises(ConfigurationError, match="not both"):
+    with pytest.raises(ConfigurationError, match="names two servers: by 'embedded'"):
         connection.connect()
 
 

@@ -83,6 +83,24 @@ def test_connection_that_the_server_closed_is_opened_again(lines: Lines, redis_s
     assert trips(lines, 2) == [b"0", b"1"]
 
 
+@pytest.mark.parametrize("command", [("SET", "key", "1"), ("EVAL", "return redis.call('SET', KEYS[1], 1)", 1, "key")])
+def test_connection_to_a_server_that_became_a_replica_is_left_for_another(
+    lines: Lines, redis_server: RedisServer, command: tuple[str, ...]
+) -> None:
+    trips(lines, 1)
+    redis_server.cli("REPLICAOF", "127.0.0.1", redis_server.port)
+    try:
+        before = connections(redis_server)
+        with pytest.raises(redis.ReadOnlyError):
+            lines.trip([command])
+        # Its name may lead to the master by now.
+        assert connections(redis_server) - before == 1
+        assert lines.begin([("PING",)]) is None
+    finally:
+        redis_server.cli("REPLICAOF", "NO", "ONE")
+    assert lines.trip([command]) == [b"OK"]
+
+
 def test_p2_diff_whose_answer_was_lost_with_the_connection_stands_in_the_feed_once(
     client: redis.Redis, redis_server: RedisServer
 ) -> None:
@@ -134,6 +152,52 @@ def test_hung_server_is_not_asked_again(redis_server: RedisServer) -> None:
             redis_server.resume()
         # The answer that came too late is nobody's.
         assert trips(lines, 2) == [b"0", b"1"]
+        lines.close()
+
+
+def test_commands_that_were_begun_are_ended_like_a_trip(lines: Lines, redis_server: RedisServer) -> None:
+    commands = [("ECHO", "one"), ("NO-SUCH-COMMAND",)]
+    for is_kept in (False, True):
+        begun = lines.begin(commands)
+        assert (begun is not None) is is_kept
+        one, wrong = lines.end(commands, begun)
+        assert (one, type(wrong)) == (b"one", redis.ResponseError)
+    begun = lines.begin(commands)
+    redis_server.client.client_kill_filter(_type="normal", skipme=True)
+    assert lines.end(commands, begun)[0] == b"one"
+    lines.abandon(lines.begin(commands))
+    assert lines.begin(commands) is None
+    # What was given up is nobody's answer.
+    assert trips(lines, 2) == [b"0", b"1"]
+
+
+def test_server_that_is_gone_ends_what_was_begun(lines: Lines, redis_server: RedisServer) -> None:
+    trips(lines, 1)
+    redis_server.pause()
+    begun = lines.begin([("ECHO", "one")])
+    redis_server.kill()
+    try:
+        with pytest.raises(redis.ConnectionError):
+            lines.end([("ECHO", "one")], begun)
+    finally:
+        redis_server.restart()
+
+
+def test_connections_that_are_kept_are_given_up_with_one_that_hangs(redis_server: RedisServer) -> None:
+    with redis.Redis(unix_socket_path=str(redis_server.socket), socket_timeout=0.2, retry=NO_RETRY) as client:
+        lines = Lines(client)
+        trips(lines, 1)
+        begun = lines.begin([("ECHO", "one")])
+        trips(lines, 1)
+        lines.end([("ECHO", "one")], begun)
+        redis_server.pause()
+        try:
+            with pytest.raises(redis.TimeoutError):
+                trips(lines, 1)
+        finally:
+            redis_server.resume()
+        # The other would have to be waited for, too.
+        assert lines.begin([("ECHO", "two")]) is None
         lines.close()
 
 

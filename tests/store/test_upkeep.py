@@ -346,7 +346,7 @@ CALLS: dict[str, Callable[[Upkeep], Any]] = {
     "feeds": lambda upkeep: list(upkeep.feeds()),
     "prune": prune,
     "survey": lambda upkeep: upkeep.survey([feed().name]),
-    "info": lambda upkeep: upkeep.info(),
+    "servers": lambda upkeep: upkeep.servers(),
     "remove_everything": lambda upkeep: upkeep.remove_everything(),
 }
 
@@ -373,7 +373,7 @@ def test_server_that_refuses_to_measure_is_an_error_of_ours(store_server: RedisS
 
 def test_server_tells_of_its_memory_and_its_limits(store_server: RedisServer) -> None:
     with redis.Redis(**store_server.options) as client:
-        info = Upkeep(Store(client, "diffs")).info()
+        ((_, info),) = Upkeep(Store(client, "diffs")).servers()
     assert info["maxmemory_policy"] == "noeviction"
     assert info["used_memory"] > 0
     assert (info["zset-max-ziplist-value"], info["save"]) == ("256", "")
@@ -383,7 +383,7 @@ def test_what_may_not_be_asked_is_left_out(store_server: RedisServer) -> None:
     user = redis.Redis(**store_server.options)
     user.acl_setuser("limited", enabled=True, nopass=True, keys=["*"], commands=["+@all", "-config"], reset=True)
     with redis.Redis(**store_server.options, username="limited", password="any") as client:
-        info = Upkeep(Store(client, "diffs")).info()
+        ((_, info),) = Upkeep(Store(client, "diffs")).servers()
     assert "used_memory" in info
     assert "save" not in info
     user.acl_deluser("limited")

@@ -60,7 +60,7 @@ class Hub:
         self._listeners: set[Listener] = set()
         self._is_deaf = self._is_released = self._has_store = False
         self._mailbox = Mailbox(self)
-        self._news = News(lambda: get_store().client, self._mailbox)
+        self._news = News(lambda: get_store().publisher(), self._mailbox)
         # One, so that channels are taken and given up in order.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="diffs-channels")
         self._tasks = [

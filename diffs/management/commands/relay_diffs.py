@@ -9,13 +9,13 @@ from typing import Any
 from django.core.management import BaseCommand, CommandError, CommandParser
 from django.db import Error, connections
 
-from diffs.capture import outbox
 from diffs.capture.relay import AT_ONCE, Relayed, relay
 from diffs.conf import NAME, did_you_mean, settings
 from diffs.errors import ConfigurationError
-from diffs.management.amounts import age_text, count_text
+from diffs.management.amounts import count_text
 from diffs.management.progress import Progress
-from diffs.registration import registrations
+from diffs.management.waiting import in_database, recorded_aliases
+from diffs.store import drain
 
 STOPPED = 130
 """What shells report of a process that Ctrl-C has ended."""
@@ -95,11 +95,10 @@ class Command(BaseCommand):
     def _run(self, aliases: Sequence[str], batch_size: int, grace: float) -> None:
         """Send what each database has now."""
         for alias in aliases:
-            rows, lag = outbox.backlog(alias)
-            if rows:
-                self._progress.total = rows
-                oldest = age_text(int(lag.total_seconds() * 1_000_000))
-                self._show(0, f"{alias}: {count_text(rows, 'row')} waiting, the oldest for {oldest}")
+            waiting = in_database(alias)
+            if waiting.rows:
+                self._progress.total = waiting.rows
+                self._show(0, waiting.text)
                 self._relay(alias, batch_size, grace)
 
     def _relay(self, alias: str, batch_size: int, grace: float) -> None:
@@ -110,6 +109,8 @@ class Command(BaseCommand):
             done, above = done + relayed.rows, relayed.last
             self._show(done, f"{alias}: {_text(self._sum)}")
             if relayed.left or relayed.rows < batch_size:
+                # What takes the place of late diffs may wait for a thread.
+                drain()
                 return
 
     def _show(self, done: int, text: str) -> None:
@@ -130,7 +131,7 @@ def _aliases(given: Sequence[str] | None) -> Sequence[str]:
             f"{NAME}['outbox'] is off. To send what was left from before it was turned off, name the database: "
             "--database default"
         )
-    return sorted({alias for registration in registrations() for alias in registration.options.databases})
+    return recorded_aliases()
 
 
 def _added(total: Relayed, more: Relayed) -> Relayed:

@@ -93,14 +93,13 @@ def _replace(receipt: Receipt, listed: Sequence[Late]) -> bool:
     except Exception:
         logger.exception("Diffs came late, and their rows can't be read again: old cursors will be refused.")
         return _refuse(listed)
-    send(
-        receipt.using,
-        replacement.entries,
-        replacement.floors or None,
-        replacement.rows,
-        tries=receipt.tries + 1,
-    )
-    return True
+    floors = replacement.floors
+    is_refused = True
+    if floors and receipt.rows:
+        # Until they are raised, nothing but the late diffs' own row of the outbox tells of them.
+        is_refused, floors = get_store().raise_floors(floors), Floors()
+    send(receipt.using, replacement.entries, floors or None, replacement.rows, tries=receipt.tries + 1)
+    return is_refused
 
 
 def _refuse(listed: Sequence[Late]) -> bool:

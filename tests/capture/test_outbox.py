@@ -12,11 +12,11 @@ from django.db.models.functions import Now
 from django.db.models.signals import post_delete, post_save, pre_save
 
 import diffs
-from diffs.capture import outbox, relay, sending, versions
-from diffs.errors import ConfigurationError, CursorExpired, MemberError
+from diffs.capture import late, outbox, relay, sending, versions
+from diffs.errors import ConfigurationError, CursorExpired, MemberError, StoreUnavailable
 from diffs.feed import feed_of
 from diffs.models import OutboxItem
-from diffs.store import Entry, Floors, close_store, drain, outage
+from diffs.store import Entry, Floors, Store, close_store, drain, outage
 from diffs.store.sender import Sender
 from diffs.testing import registered
 from tests.servers import RedisServer
@@ -123,6 +123,45 @@ def test_p7_what_was_overtaken_while_it_waited_is_read_again(held: Held, recordi
     for diff in feed_of(question):
         folded.update(diff.data)
     assert (folded["votes"], folded["text"]) == (2, "How?")
+
+
+def test_p6_a_late_diff_stays_until_the_floors_in_its_place_are_raised(
+    held: Held, recording: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    question = Question.objects.create(text="Why?")
+    cursor = question.diffs.cursor
+    with held:
+        Question.objects.update(votes=1)
+    Question.objects.update(votes=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(late, "visible_data", lambda *_: None)
+        patch.setattr(Store, "_repair", _is_away)
+        patch.setattr(outage.Outage, "begin", lambda *_: None)
+        held.let_go()
+    assert rows() == 1
+    assert [diff.data for diff in question.diffs.since(cursor)] == [{"votes": 2}]
+    assert relay.relay("default").late == 1
+    assert rows() == 0
+
+
+def test_p6_diffs_of_a_key_of_another_type_stay_until_floors_are_raised(
+    recording: Recording, redis_client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    question = Question.objects.create(text="Why?")
+    (key,) = redis_client.scan_iter(f"*feed:{name(question)}")
+    redis_client.delete(key)
+    redis_client.set(key, "something else")
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "_repair", _is_away)
+        patch.setattr(outage.Outage, "begin", lambda *_: None)
+        Question.objects.update(votes=1)
+    assert rows() == 1
+    assert relay.relay("default").left == 0
+    assert rows() == 0
+
+
+def _is_away(*_: Any) -> None:
+    raise StoreUnavailable("Redis can't be reached.")
 
 
 def test_p7_a_deletion_that_was_put_back_behind_the_row_s_creation_anew_is_sent_before_it(

@@ -443,3 +443,17 @@ def test_diffs_in_the_background_leave_the_outbox_too(recording: Recording, sett
     assert drain()
     assert rows() == 0
     assert [[diff.action for diff in feed_of(question)] for question in questions] == [["create", "update"]] * 20
+
+
+def test_p6_a_commit_that_sends_what_others_left_reads_what_came_late_together(
+    held: Held, recording: Recording, redis_client: Any, django_assert_max_num_queries: Any
+) -> None:
+    questions = [Question.objects.create(text="Why?") for _ in range(100)]
+    with held:
+        for question in questions:
+            Question.objects.filter(pk=question.pk).update(votes=1)
+    redis_client.flushall()
+    with django_assert_max_num_queries(250):
+        assert relay.relay("default").late == 100
+    assert rows() == 0
+    assert [[dict(diff.data) for diff in feed_of(question)] for question in questions] == [[{"votes": 1}]] * 100

@@ -1,6 +1,6 @@
 """Redis: the only room that imports its client."""
 
-from .batch import Entry, FeedRef, Floors, Late, Outcome, Receipt, by_version
+from .batch import Entry, FeedRef, Floors, Late, Outcome, Receipt, in_order
 from .news import Ear, News
 from .process import close_store, drain, get_store, hand_over, mark
 from .reading import Known, Page, Read, Stored
@@ -28,10 +28,10 @@ __all__ = [
     "Stored",
     "Survey",
     "Upkeep",
-    "by_version",
     "close_store",
     "drain",
     "get_store",
     "hand_over",
+    "in_order",
     "mark",
 ]

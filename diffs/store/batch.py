@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from diffs.codec import version_of
 from diffs.cursor import Cursor
 from diffs.keys import FeedName
 
@@ -35,6 +34,21 @@ class Entry(NamedTuple):
     `marks`). ``None``: it is not looked whether it comes late."""
     row: int = 0
     """How many bytes of the member name its row; 0 where it is the one that the feed is named after."""
+
+
+def in_order(entries: Sequence[Entry]) -> Sequence[Entry]:
+    """Diffs of several commits that leave in one call, each row's by version: what is late is looked for in feeds only.
+
+    Two threads may hand over in another order than they committed in.
+    """
+    newest: dict[tuple[FeedName, bytes], bytes] = {}
+    for feed, member, since, named in entries:
+        if since is not None:
+            row, version = (feed.name, member[12 : 12 + named]), member[1:8]
+            if newest.get(row, b"") > version:
+                return sorted(entries, key=lambda entry: entry.member[1:8])
+            newest[row] = version
+    return entries
 
 
 class Late(NamedTuple):
@@ -131,18 +145,6 @@ class Floors:
 
 Batch = list[tuple[FeedRef, list[Entry]]]
 """Feeds of one shard with their diffs."""
-
-
-def by_version(entries: Iterable[Entry]) -> list[Entry]:
-    """Diffs of several transactions in the order of their versions, to be sent together.
-
-    The script compares them with what a feed holds, and not with each other.
-    """
-    return sorted(entries, key=_version)
-
-
-def _version(entry: Entry) -> int:
-    return version_of(entry.member)
 
 
 def by_shard(entries: Sequence[Entry]) -> list[tuple[str, Batch]]:

@@ -19,7 +19,6 @@ from tests.order.scenario import Scenario
 from tests.servers import (
     MariaDb,
     Postgres,
-    RedisServer,
     best_kind,
     mariadb_database,
     postgresql_database,
@@ -78,8 +77,8 @@ def _arguments(words: Sequence[str]) -> argparse.Namespace:
 
 def _run(name: str, part: Part, arguments: argparse.Namespace, seconds: float, databases: Any) -> Line:
     scenario = Scenario(seed=arguments.seed, writers=WRITERS.get(arguments.database, 8), **part.options)
-    with databases() as database, RedisServer(arguments.server) as server:
-        return line_of(name, part.prove(scenario, database, server, seconds))
+    with databases() as database, part.serve(arguments.server) as server:
+        return line_of(name, part.prove(scenario, database, server, seconds=seconds))
 
 
 def _account_text(line: Line) -> str:

@@ -62,11 +62,11 @@ def test_table_has_a_line_for_each_part_and_one_for_all() -> None:
 def test_planted_problem_ends_the_run_with_an_error_and_is_shown(
     planted: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(CHAOS, "order, database", Part(lambda *_: {**FOUND, **planted}, {}))
+    monkeypatch.setitem(CHAOS, "order, database", Part(lambda *_, **__: {**FOUND, **planted}, {}))
     words = ["--part", "order, database", "--database", "sqlite"]
     assert chaos.main(words) == 1
     assert capsys.readouterr().out.splitlines()[-1].endswith(": row 1")
-    monkeypatch.setitem(CHAOS, "order, database", Part(lambda *_: FOUND, {}))
+    monkeypatch.setitem(CHAOS, "order, database", Part(lambda *_, **__: FOUND, {}))
     assert chaos.main(words) == 0
 
 

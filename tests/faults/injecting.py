@@ -8,10 +8,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+from tests.order.proof import Run
 from tests.servers import RedisServer
+from tests.servers.redis_server import wait_until
 
-Fault = Callable[[RedisServer], contextlib.AbstractContextManager[None]]
+Fault = Callable[[Any], contextlib.AbstractContextManager[None]]
 """Happens to a server while the context lasts; then that is well, with or without its data."""
 
 LONGEST = 2.5
@@ -20,6 +23,10 @@ CALM = 1.0
 """How long nothing happens between two, at most."""
 PATIENCE = 20.0
 """How long a replica may take to follow, in seconds."""
+ROOM = 10_000
+"""How much memory is missed, in bytes."""
+HOUR = 3600.0
+"""In seconds."""
 
 
 @contextlib.contextmanager
@@ -36,6 +43,35 @@ def full(server: RedisServer) -> Iterator[None]:
     server.cli("CONFIG", "SET", "maxmemory", "1")
     yield
     server.cli("CONFIG", "SET", "maxmemory", "0")
+
+
+@contextlib.contextmanager
+def evicted(server: RedisServer) -> Iterator[None]:
+    """Its memory is short, and it drops whole keys for what is written."""
+    server.cli("CONFIG", "SET", "maxmemory-policy", "allkeys-random")
+    before = _evicted_keys(server)
+    server.cli("CONFIG", "SET", "maxmemory", _used_memory(server))
+    yield
+    wait_until(lambda: _evicts(server, before))
+    server.cli("CONFIG", "SET", "maxmemory", "0")
+    server.cli("CONFIG", "SET", "maxmemory-policy", "noeviction")
+
+
+def _evicts(server: RedisServer, before: int) -> bool:
+    """Make it drop something; where it was empty, nothing can be written meanwhile."""
+    server.cli("CONFIG", "SET", "maxmemory", max(1, _used_memory(server) - ROOM))
+    if _evicted_keys(server) > before:
+        return True
+    server.cli("CONFIG", "SET", "maxmemory", "0")
+    return False
+
+
+def _evicted_keys(server: RedisServer) -> int:
+    return int(server.client.info("stats")["evicted_keys"])
+
+
+def _used_memory(server: RedisServer) -> int:
+    return int(server.client.info("memory")["used_memory"])
 
 
 @contextlib.contextmanager
@@ -103,31 +139,49 @@ def _follow(replica: RedisServer, server: RedisServer) -> None:
         time.sleep(0.01)
 
 
+@contextlib.contextmanager
+def clock_set_back(run: Run) -> Iterator[None]:
+    """The time that it goes by is an hour earlier, and then the right one again."""
+    run.set_clock(-HOUR)
+    yield
+    run.set_clock(0)
+
+
 HARMLESS: Mapping[str, Fault] = {"paused": paused, "full": full}
 """After which the data is as it was."""
 LOSING: Mapping[str, Fault] = {"killed": killed, "restarted": restarted, "flushed": flushed}
 """After which there is none."""
+EVICTING: Mapping[str, Fault] = {"evicted": evicted}
+"""After which some of it is missing."""
 REPLACING: Mapping[str, Fault] = {"saved": saved, "restored": restored, "failed over": failed_over}
 """After which there is some, older or not."""
 
 
-def inject(server: RedisServer, faults: Mapping[str, Fault], rng: random.Random, seconds: float) -> Counter[str]:
+def inject(
+    server: Any,
+    faults: Mapping[str, Fault],
+    rng: random.Random,
+    seconds: float,
+    before: Mapping[str, int],
+) -> Counter[str]:
     """Let faults happen, one behind the other; at the end the server is well.
 
     Args:
         server: the one that they happen to.
         faults: by name.
-        rng: chooses.
+        rng: chooses among those that happened least.
         seconds: how long, at least; one fault there is always.
+        before: how often which of them happened until now.
 
     Returns:
-        How often which of them happened.
+        How often which of them happened here.
     """
     happened: Counter[str] = Counter()
     deadline = time.monotonic() + seconds
     while not happened or time.monotonic() < deadline:
         time.sleep(rng.random() * CALM)
-        name = rng.choice(sorted(faults))
+        counts = {name: before.get(name, 0) + happened[name] for name in sorted(faults)}
+        name = rng.choice([name for name, count in counts.items() if count == min(counts.values())])
         happened[name] += 1
         with faults[name](server):
             time.sleep(rng.random() * LONGEST)

@@ -72,6 +72,10 @@ class Run:
         found: dict[str, int] = self._ask("count")
         return found
 
+    def set_clock(self, seconds: float) -> None:
+        """Set the time that Redis goes by, in a scenario that tells it: so many seconds after the right one."""
+        self._ask(f"clock {seconds}")
+
     def finish(self) -> dict[str, Any]:
         """Let it come to its end; what was done."""
         assert self._process.stdin is not None

@@ -3,7 +3,8 @@
 ``python -m tests.order.run``, with what `tests.order.settings` looks for in the environment. It says ``"writing"``;
 behind ``compare`` it has everybody pause and says which rows are wrong, behind ``account`` what became of each change,
 behind ``count`` how many writers were killed, how many diffs were on the way to Redis, and how many pairs of a row's in
-another order than that of their commits, and behind the end of its input how often what was done.
+another order than that of their commits, and behind the end of its input how often what was done. ``clock -3600`` sets
+the time that Redis goes by to an hour before the right one, where the scenario says that the processes tell it.
 """
 
 from __future__ import annotations
@@ -45,11 +46,15 @@ class _Crew:
 
     def __init__(self, scenario: Any, folder: Path) -> None:
         from .client import follow
+        from .clock import tell_time
         from .crew import Hand, call, new_flag
 
         self._scenario = scenario
         self._handed_over, self._late = folder / "handed-over", folder / "late"
         self._rng = random.Random(scenario.seed)
+        self._offset = new_flag("q", 0)
+        if scenario.tells_time:
+            tell_time(self._offset)
         call(_prepare, scenario.rows)
         self._clients = [Hand(follow, scenario, *pace) for pace in PACES]
         for client in self._clients:
@@ -60,14 +65,14 @@ class _Crew:
 
     def run(self) -> None:
         """Obey."""
-        commands = {"compare": self._compare, "account": self._account, "count": self._count}
+        commands = {"compare": self._compare, "account": self._account, "count": self._count, "clock": self._set_clock}
         _say("writing")
         while True:
             kills = self._scenario.kills
             if not select.select([sys.stdin], [], [], self._rng.expovariate(kills) if kills else None)[0]:
                 self._kill()
-            elif command := sys.stdin.readline().strip():
-                _say(commands[command]())
+            elif words := sys.stdin.readline().split():
+                _say(commands[words[0]](*words[1:]))
             else:
                 break
         _say(self._end())
@@ -114,6 +119,11 @@ class _Crew:
             late = read_late_diffs(self._late)
             rows = self._scenario.rows
             return dataclasses.asdict(account(call(noted), call(told, rows), late, call(floored, rows)))
+
+    def _set_clock(self, seconds: str) -> float:
+        """The right time is 0."""
+        self._offset.value = round(float(seconds) * 1_000_000)
+        return float(seconds)
 
     def _count(self) -> dict[str, int]:
         from .delays import count_handed_over

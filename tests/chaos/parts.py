@@ -38,6 +38,7 @@ def _order(scenario: Scenario, database: dict[str, Any], server: Any, seconds: f
 
 
 _lossy = functools.partial(prove_refusals, faults={**HARMLESS, **LOSING, **EVICTING}, happened=_happened)
+_set_back = functools.partial(prove_refusals, faults={}, happened=_happened)
 _replaced = functools.partial(prove_refusals, faults=REPLACING, happened=_happened)
 _delivered = functools.partial(prove_delivery, happened=_happened)
 _promoted = functools.partial(prove_refusals, faults={**MOVING, **PROMOTING}, happened=_happened)
@@ -65,7 +66,7 @@ CHAOS: Mapping[str, Part] = {
     "faults, clock": Part(_lossy, {"own_rows": True}),
     "faults": Part(_lossy, DATABASE),
     "faults, outbox, kills": Part(_lossy, KILLS),
-    "faults, time told": Part(_lossy, {**DATABASE, "tells_time": True}),
+    "clock set back": Part(_set_back, {**DATABASE, "tells_time": True}),
     "delivery": Part(_delivered, {**KILLS, "journal": True}),
     "delivery, in the background": Part(_delivered, {**KILLS, "journal": True, "flush": "background"}),
     "failovers": Part(_replaced, DATABASE),

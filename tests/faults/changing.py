@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Iterator, Mapping
 
 from redis.crc import key_slot
@@ -12,9 +11,6 @@ from tests.servers import Cluster, RedisServer, Watched
 from tests.servers.redis_server import wait_until
 
 from .injecting import Fault
-
-BEHIND = 0.3
-"""How long a master writes what its replica doesn't get, in seconds."""
 
 
 @contextlib.contextmanager
@@ -42,9 +38,11 @@ def master_killed(cluster: Cluster) -> Iterator[None]:
     """The others promote its replica, which lacks the last writes; it comes back, and takes over again."""
     master = _fullest(cluster)
     (replica,) = cluster.replicas_of(master)
-    _kill(master, replica)
-    cluster.wait_until_it_serves()
+    replica.fall_behind(master)
     yield
+    master.kill()
+    replica.resume()
+    cluster.wait_until_it_serves()
     cluster.come_back(master)
     cluster.hand_over(master)
 
@@ -53,18 +51,13 @@ def master_killed(cluster: Cluster) -> Iterator[None]:
 def watched_killed(watched: Watched) -> Iterator[None]:
     """Sentinels promote the replica, which lacks the last writes; what was the master comes back as its replica."""
     master, replica = watched.roles()
-    _kill(master, replica)
-    wait_until(lambda: watched.is_promoted(replica))
-    yield
-    master.restart()
-    master.follow(replica)
-
-
-def _kill(master: RedisServer, replica: RedisServer) -> None:
     replica.fall_behind(master)
-    time.sleep(BEHIND)
+    yield
     master.kill()
     replica.resume()
+    wait_until(lambda: watched.is_promoted(replica))
+    master.restart()
+    master.follow(replica)
 
 
 def _fullest(cluster: Cluster) -> RedisServer:
@@ -75,5 +68,5 @@ MOVING: Mapping[str, Fault] = {"slots moved": resharded, "master handed over": h
 """After which a cluster's data is as it was, elsewhere."""
 PROMOTING: Mapping[str, Fault] = {"master killed": master_killed}
 """After which a cluster has lost the last of it."""
-SENTINEL: Mapping[str, Fault] = {"watched master killed": watched_killed}
+SENTINEL: Mapping[str, Fault] = {"sentinels' master": watched_killed}
 """The same under the eyes of sentinels."""

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import random
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -48,22 +46,20 @@ def full(server: RedisServer) -> Iterator[None]:
 @contextlib.contextmanager
 def evicted(server: RedisServer) -> Iterator[None]:
     """Its memory is short, and it drops whole keys for what is written."""
-    server.cli("CONFIG", "SET", "maxmemory-policy", "allkeys-random")
-    before = _evicted_keys(server)
-    server.cli("CONFIG", "SET", "maxmemory", _used_memory(server))
+    # Those that expire are feeds and floors; of what tells of the whole shard nothing is dropped.
+    server.cli("CONFIG", "SET", "maxmemory-policy", "volatile-random")
     yield
+    before = _evicted_keys(server)
     wait_until(lambda: _evicts(server, before))
-    server.cli("CONFIG", "SET", "maxmemory", "0")
     server.cli("CONFIG", "SET", "maxmemory-policy", "noeviction")
 
 
 def _evicts(server: RedisServer, before: int) -> bool:
-    """Make it drop something; where it was empty, nothing can be written meanwhile."""
+    """Let it be short of a little memory for a moment; where it is empty, something has to be written first."""
     server.cli("CONFIG", "SET", "maxmemory", max(1, _used_memory(server) - ROOM))
-    if _evicted_keys(server) > before:
-        return True
+    server.cli("PING")
     server.cli("CONFIG", "SET", "maxmemory", "0")
-    return False
+    return _evicted_keys(server) > before
 
 
 def _evicted_keys(server: RedisServer) -> int:
@@ -85,15 +81,15 @@ def killed(server: RedisServer) -> Iterator[None]:
 @contextlib.contextmanager
 def restarted(server: RedisServer) -> Iterator[None]:
     """It is ended properly, and comes back empty at once."""
-    server.restart()
     yield
+    server.restart()
 
 
 @contextlib.contextmanager
 def flushed(server: RedisServer) -> Iterator[None]:
     """Somebody empties it."""
-    server.cli("FLUSHALL")
     yield
+    server.cli("FLUSHALL")
 
 
 @contextlib.contextmanager
@@ -155,34 +151,7 @@ EVICTING: Mapping[str, Fault] = {"evicted": evicted}
 """After which some of it is missing."""
 REPLACING: Mapping[str, Fault] = {"saved": saved, "restored": restored, "failed over": failed_over}
 """After which there is some, older or not."""
-
-
-def inject(
-    server: Any,
-    faults: Mapping[str, Fault],
-    rng: random.Random,
-    seconds: float,
-    before: Mapping[str, int],
-) -> Counter[str]:
-    """Let faults happen, one behind the other; at the end the server is well.
-
-    Args:
-        server: the one that they happen to.
-        faults: by name.
-        rng: chooses among those that happened least.
-        seconds: how long, at least; one fault there is always.
-        before: how often which of them happened until now.
-
-    Returns:
-        How often which of them happened here.
-    """
-    happened: Counter[str] = Counter()
-    deadline = time.monotonic() + seconds
-    while not happened or time.monotonic() < deadline:
-        time.sleep(rng.random() * CALM)
-        counts = {name: before.get(name, 0) + happened[name] for name in sorted(faults)}
-        name = rng.choice([name for name, count in counts.items() if count == min(counts.values())])
-        happened[name] += 1
-        with faults[name](server):
-            time.sleep(rng.random() * LONGEST)
-    return happened
+AT_ONCE = frozenset(
+    {"restarted", "flushed", "evicted", "restored", "failed over", "master killed", "sentinels' master"}
+)
+"""Until they end, all is well: they can also happen while nobody writes, so that nothing covers up what they did."""

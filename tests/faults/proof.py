@@ -11,7 +11,7 @@ from typing import Any
 from tests.order.proof import PATIENCE, Run, add_rounds
 from tests.order.scenario import Scenario
 
-from .injecting import HARMLESS, Fault, clock_set_back, inject
+from .injecting import AT_ONCE, CALM, HARMLESS, LONGEST, Fault, clock_set_back
 
 ROUND = 5.0
 """How long things go wrong between comparisons at most, in seconds."""
@@ -39,15 +39,13 @@ def prove_refusals(
         What was done, what happened to the server as ``faults``, and for each client the rows that it had wrong.
     """
     deadline = time.monotonic() + seconds
-    happening = _Happening(server, faults, scenario.seed, happened)
     with Run(scenario, database, server.options) as run:
         if scenario.tells_time:
-            happening.add("clock set back", lambda _: clock_set_back(run))
-        rounds = []
-        while not rounds or time.monotonic() < deadline:
+            faults = {**faults, "clock set back": lambda _: clock_set_back(run)}
+        happening = _Happening(run, server, faults, scenario.seed, happened)
+        while not happening.rounds or time.monotonic() < deadline:
             happening.go_on(deadline - time.monotonic())
-            rounds.append(run.compare())
-        return {**add_rounds(run.finish(), rounds), "faults": happening.counts}
+        return happening.add_to(run.finish())
 
 
 def prove_delivery(
@@ -74,38 +72,58 @@ def prove_delivery(
         What `prove_refusals` does, and as ``account`` what became of each committed change.
     """
     began = time.monotonic()
-    happening = _Happening(server, faults, scenario.seed, happened)
     with Run(scenario, database, server.options) as run:
-        rounds: list[Any] = []
-        while not rounds or time.monotonic() < began + seconds or run.count()["killed"] < kills:
+        happening = _Happening(run, server, faults, scenario.seed, happened)
+        while not happening.rounds or time.monotonic() < began + seconds or run.count()["killed"] < kills:
             assert time.monotonic() < began + seconds + PATIENCE, "Too few are killed."
             happening.go_on(began + seconds - time.monotonic())
-            rounds.append(run.compare())
         account = run.account()
-        return {**add_rounds(run.finish(), rounds), "faults": happening.counts, "account": account}
+        return {**happening.add_to(run.finish()), "account": account}
 
 
 class _Happening:
     """What happens to a server during a run."""
 
-    def __init__(self, server: Any, faults: Mapping[str, Fault], seed: int, happened: Counter[str] | None) -> None:
+    def __init__(
+        self, run: Run, server: Any, faults: Mapping[str, Fault], seed: int, happened: Counter[str] | None
+    ) -> None:
+        self._run = run
         self._server = server
-        self._faults = dict(faults)
+        self._faults = faults
         self._rng = random.Random(seed)
-        self._in_all = Counter() if happened is None else happened
+        self._in_all: Counter[str] = Counter() if happened is None else happened
         self._here: Counter[str] = Counter()
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """How often what happened in this run."""
-        return dict(self._here)
-
-    def add(self, name: str, fault: Fault) -> None:
-        """Let this happen, too."""
-        self._faults[name] = fault
+        self.rounds: list[list[dict[str, list[str]]]] = []
+        """What each comparison found."""
 
     def go_on(self, seconds: float) -> None:
-        """Let something happen, and go on for so long, but not longer than between two comparisons."""
-        here = inject(self._server, self._faults, self._rng, min(seconds, ROUND), self._in_all)
-        self._in_all.update(here)
-        self._here.update(here)
+        """Let one fault happen, and more for so long, but not longer than `ROUND`; then compare."""
+        deadline = time.monotonic() + min(seconds, ROUND)
+        self._fail()
+        while time.monotonic() < deadline:
+            self._fail()
+        self.rounds.append(self._run.compare())
+
+    def add_to(self, found: dict[str, Any]) -> dict[str, Any]:
+        """Add to what `Run.finish` gives what happened, and what comparisons found."""
+        return {**add_rounds(found, self.rounds), "faults": dict(self._here)}
+
+    def _fail(self) -> None:
+        time.sleep(self._rng.random() * CALM)
+        name = self._choose()
+        is_quiet = name in AT_ONCE and self._rng.random() < 0.5
+        with self._faults[name](self._server):
+            time.sleep(self._rng.random() * LONGEST)
+            if is_quiet:
+                self._run.pause()
+        if is_quiet:
+            self.rounds.append(self._run.compare())
+            self._run.resume()
+
+    def _choose(self) -> str:
+        """One of those that happened least, so that each gets its turn."""
+        least = min(self._in_all[name] for name in self._faults)
+        name = self._rng.choice(sorted(name for name in self._faults if self._in_all[name] == least))
+        self._in_all[name] += 1
+        self._here[name] += 1
+        return name

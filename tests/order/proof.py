@@ -72,6 +72,14 @@ class Run:
         found: dict[str, int] = self._ask("count")
         return found
 
+    def pause(self) -> None:
+        """Have nobody write until `resume`, once Redis has all that was committed."""
+        self._ask("pause")
+
+    def resume(self) -> None:
+        """Have everybody write again."""
+        self._ask("resume")
+
     def set_clock(self, seconds: float) -> None:
         """Set the time that Redis goes by, in a scenario that tells it: so many seconds after the right one."""
         self._ask(f"clock {seconds}")

@@ -3,8 +3,9 @@
 ``python -m tests.order.run``, with what `tests.order.settings` looks for in the environment. It says ``"writing"``;
 behind ``compare`` it has everybody pause and says which rows are wrong, behind ``account`` what became of each change,
 behind ``count`` how many writers were killed, how many diffs were on the way to Redis, and how many pairs of a row's in
-another order than that of their commits, and behind the end of its input how often what was done. ``clock -3600`` sets
-the time that Redis goes by to an hour before the right one, where the scenario says that the processes tell it.
+another order than that of their commits, and behind the end of its input how often what was done. Behind ``pause``
+nobody writes until ``resume``. ``clock -3600`` sets the time that Redis goes by to an hour before the right one, where
+the scenario says that the processes tell it.
 """
 
 from __future__ import annotations
@@ -65,10 +66,17 @@ class _Crew:
 
     def run(self) -> None:
         """Obey."""
-        commands = {"compare": self._compare, "account": self._account, "count": self._count, "clock": self._set_clock}
+        commands = {
+            "compare": self._compare,
+            "account": self._account,
+            "count": self._count,
+            "pause": self._pause,
+            "resume": self._resume,
+            "clock": self._set_clock,
+        }
         _say("writing")
         while True:
-            kills = self._scenario.kills
+            kills = 0 if self._is_paused else self._scenario.kills
             if not select.select([sys.stdin], [], [], self._rng.expovariate(kills) if kills else None)[0]:
                 self._kill()
             elif words := sys.stdin.readline().split():
@@ -95,12 +103,25 @@ class _Crew:
         from .crew import call
         from .relaying import relay
 
-        self._phase.value += 1
-        for writer in self._writers:
-            writer.hear()
+        was_paused = self._is_paused
+        if not was_paused:
+            self._pause()
         if self._scenario.outbox:
             call(relay, self._late)
         yield
+        if not was_paused:
+            self._resume()
+
+    @property
+    def _is_paused(self) -> bool:
+        return bool(self._phase.value % 2)
+
+    def _pause(self) -> None:
+        self._phase.value += 1
+        for writer in self._writers:
+            writer.hear()
+
+    def _resume(self) -> None:
         self._phase.value += 1
 
     def _compare(self) -> list[dict[str, list[str]]]:

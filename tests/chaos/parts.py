@@ -56,13 +56,11 @@ ORDER: Mapping[str, Part] = {f"order, {name}": Part(_order, options) for name, o
 # Those that take longest whatever their share come first: what is left is shared by the others.
 CHAOS: Mapping[str, Part] = {
     "cluster": Part(_promoted, DATABASE, _cluster),
-    "cluster, outbox": Part(_promoted, OUTBOX, _cluster),
     "cluster, delivery": Part(_moved, {**KILLS, "journal": True}, _cluster),
     "sentinel": Part(_watched, DATABASE, Watched),
     "sentinel, outbox": Part(_watched, OUTBOX, Watched),
     "order, database": ORDER["order, database"],
     "order, outbox": ORDER["order, outbox"],
-    "order, narrow": ORDER["order, narrow"],
     "faults, clock": Part(_lossy, {"own_rows": True}),
     "faults": Part(_lossy, DATABASE),
     "faults, outbox, kills": Part(_lossy, KILLS),

@@ -41,11 +41,14 @@ class Run:
                 VARIABLE: scenario.to_text(),
             }
         )
+        # This process's, as a run that is given up can't remove anything.
+        self._folder = tempfile.TemporaryDirectory(prefix="diffs-order-", ignore_cleanup_errors=True)
         # Not a pipe, which would be full some time.
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
         self._process = self._programs.start(
             "-m",
             "tests.order.run",
+            self._folder.name,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -119,6 +122,7 @@ class Run:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._programs.__exit__(kind, error, traceback)
         self._errors.close()
+        self._folder.cleanup()
 
 
 def prove_order(

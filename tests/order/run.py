@@ -1,11 +1,11 @@
 """A run: writers write, clients follow them; obeys what it reads, and says what came of it in lines of JSON.
 
-``python -m tests.order.run``, with what `tests.order.settings` looks for in the environment. It says ``"writing"``;
-behind ``compare`` it has everybody pause and says which rows are wrong, behind ``account`` what became of each change,
-behind ``count`` how many writers were killed, how many diffs were on the way to Redis, and how many pairs of a row's in
-another order than that of their commits, and behind the end of its input how often what was done. Behind ``pause``
-nobody writes until ``resume``. ``clock -3600`` sets the time that Redis goes by to an hour before the right one, where
-the scenario says that the processes tell it.
+``python -m tests.order.run FOLDER``, which is for what processes note, with what `tests.order.settings` looks for in the
+environment. It says ``"writing"``; behind ``compare`` it has everybody pause and says which rows are wrong, behind
+``account`` what became of each change, behind ``count`` how many writers were killed, how many diffs were on the way to
+Redis, and how many pairs of a row's in another order than that of their commits, and behind the end of its input how
+often what was done. Behind ``pause`` nobody writes until ``resume``. ``clock -3600`` sets the time that Redis goes by
+to an hour before the right one, where the scenario says that the processes tell it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import json
 import random
 import select
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,8 +32,7 @@ def main() -> None:
     django.setup()
     from .scenario import from_environment
 
-    with tempfile.TemporaryDirectory(prefix="diffs-order-") as folder:
-        _Crew(from_environment(), Path(folder)).run()
+    _Crew(from_environment(), Path(sys.argv[1])).run()
 
 
 class _Crew:

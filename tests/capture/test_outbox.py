@@ -190,6 +190,23 @@ def test_p7_after_lost_data_what_waits_is_read_again(held: Held, recording: Reco
     assert [diff.data for diff in question.diffs.since(cursor)] == [{"votes": 2}]
 
 
+def test_p7_a_deletion_that_keeps_its_version_is_sent_before_what_came_after_it(
+    held: Held, recording: Recording
+) -> None:
+    author = Author.objects.create(name="a")
+    pk = author.pk
+    with held:
+        author.delete()
+        (entry,) = held.entries
+        OutboxItem.objects.all().delete()
+        Author.objects.create(pk=pk, name="b")
+        # As if it had been sent without knowing what the feed holds.
+        outbox.put("default", [entry], None)
+    recording.forget()
+    relay.relay("default")
+    assert [diff.action for diff in Author.diffs.for_object(pk)] == ["delete", "create"]
+
+
 def test_p6_what_waited_for_half_a_window_refuses_old_cursors_instead(held: Held, recording: Recording) -> None:
     with registered(Author, max_element_age=100):
         author = Author.objects.create(name="a")

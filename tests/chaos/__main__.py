@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -19,7 +20,6 @@ from tests.order.scenario import Scenario
 from tests.servers import (
     MariaDb,
     Postgres,
-    RedisServer,
     best_kind,
     mariadb_database,
     postgresql_database,
@@ -30,6 +30,8 @@ from .parts import SETS, Part
 from .table import Line, line_of, render
 
 WRITERS = {"sqlite": 3}
+INTERRUPTED = 130
+"""The status that Ctrl-C gives programs."""
 
 
 def main(words: Sequence[str]) -> int:
@@ -46,19 +48,21 @@ def main(words: Sequence[str]) -> int:
     names = [name for name in parts if name in (arguments.part or parts)]
     print(f"Seed {arguments.seed}; {arguments.database}; {len(names)} parts in {arguments.seconds:g} seconds or more.")
     lines: list[Line] = []
-    with contextlib.ExitStack() as stack:
+    is_whole = False
+    with contextlib.suppress(KeyboardInterrupt), contextlib.ExitStack() as stack:
         databases = stack.enter_context(_databases(arguments.database))
         deadline = time.monotonic() + arguments.seconds
         for place, name in enumerate(names):
             share = max(0.0, deadline - time.monotonic()) / (len(names) - place)
             lines.append(_run(name, parts[name], arguments, share, databases))
             print(f"{name}: {len(lines[-1].problems)} problems{_account_text(lines[-1])}", flush=True)
+        is_whole = True
     print(render(lines))
     problems = [f"{line.part}: {text}" for line in lines for text in line.problems]
     if problems:
         print(*problems[: arguments.show], sep="\n")
         return 1
-    return 0
+    return 0 if is_whole else INTERRUPTED
 
 
 def _arguments(words: Sequence[str]) -> argparse.Namespace:
@@ -78,8 +82,8 @@ def _arguments(words: Sequence[str]) -> argparse.Namespace:
 
 def _run(name: str, part: Part, arguments: argparse.Namespace, seconds: float, databases: Any) -> Line:
     scenario = Scenario(seed=arguments.seed, writers=WRITERS.get(arguments.database, 8), **part.options)
-    with databases() as database, RedisServer(arguments.server) as server:
-        return line_of(name, part.prove(scenario, database, server, seconds))
+    with databases() as database, part.serve(arguments.server) as server:
+        return line_of(name, part.prove(scenario, database, server, seconds=seconds))
 
 
 def _account_text(line: Line) -> str:
@@ -103,5 +107,14 @@ def _databases(kind: str) -> Iterator[Any]:
             postgres.stop()
 
 
+def _give_up(number: int, frame: object) -> None:
+    """Do as at Ctrl-C: end all that was started."""
+    raise KeyboardInterrupt
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _give_up)
+    # Unless it is meant to outlive its terminal.
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, _give_up)
     sys.exit(main(sys.argv[1:]))

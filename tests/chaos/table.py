@@ -63,11 +63,12 @@ def line_of(part: str, found: Mapping[str, Any]) -> Line:
 
 
 _COUNTS = ("writes", "reads", "refusals", "overtaken", "late")
+_WORDS = ("part", "fault", "faults")
 _PROBLEMS = ("wrong", "lost", "doubled", "uncommitted")
 
 
 def render(lines: Sequence[Line]) -> str:
-    """A table, with a line for each part and one for all."""
+    """A table with a line for each part and one for all, and behind it how often what happened in all."""
     head = ["part", *_COUNTS, *_PROBLEMS, "faults"]
     rows = [
         [
@@ -80,7 +81,8 @@ def render(lines: Sequence[Line]) -> str:
     ]
     sums = [str(sum(int(row[place]) for row in rows)) for place in range(1, len(head) - 1)]
     faults = {name: sum(line.faults.get(name, 0) for line in lines) for name in _names(lines)}
-    return _aligned([head, *rows, ["all", *sums, _faults_text(faults)]])
+    table = _aligned([head, *rows, ["all", *sums, str(sum(faults.values()))]])
+    return f"{table}\n\n{_aligned([['fault', 'times'], *([name, str(count)] for name, count in faults.items())])}"
 
 
 def _names(lines: Iterable[Line]) -> list[str]:
@@ -98,7 +100,7 @@ def _aligned(rows: Sequence[Sequence[str]]) -> str:
     for row in rows:
         cells = [
             # Names begin where their column does, numbers end there.
-            row[place].ljust(widths[place]) if place in (0, len(widths) - 1) else row[place].rjust(widths[place])
+            row[place].ljust(widths[place]) if rows[0][place] in _WORDS else row[place].rjust(widths[place])
             for place in texts
         ]
         lines.append("  ".join(cells).rstrip())

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import random
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+from tests.order.proof import Run
 from tests.servers import RedisServer
+from tests.servers.redis_server import wait_until
 
-Fault = Callable[[RedisServer], contextlib.AbstractContextManager[None]]
+Fault = Callable[[Any], contextlib.AbstractContextManager[None]]
 """Happens to a server while the context lasts; then that is well, with or without its data."""
 
 LONGEST = 2.5
@@ -20,6 +21,10 @@ CALM = 1.0
 """How long nothing happens between two, at most."""
 PATIENCE = 20.0
 """How long a replica may take to follow, in seconds."""
+ROOM = 10_000
+"""How much memory is missed, in bytes."""
+HOUR = 3600.0
+"""In seconds."""
 
 
 @contextlib.contextmanager
@@ -39,6 +44,33 @@ def full(server: RedisServer) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def evicted(server: RedisServer) -> Iterator[None]:
+    """Its memory is short, and it drops whole keys for what is written."""
+    # Those that expire are feeds and floors; of what tells of the whole shard nothing is dropped.
+    server.cli("CONFIG", "SET", "maxmemory-policy", "volatile-random")
+    yield
+    before = _evicted_keys(server)
+    wait_until(lambda: _evicts(server, before))
+    server.cli("CONFIG", "SET", "maxmemory-policy", "noeviction")
+
+
+def _evicts(server: RedisServer, before: int) -> bool:
+    """Let it be short of a little memory for a moment; where it is empty, something has to be written first."""
+    server.cli("CONFIG", "SET", "maxmemory", max(1, _used_memory(server) - ROOM))
+    server.cli("PING")
+    server.cli("CONFIG", "SET", "maxmemory", "0")
+    return _evicted_keys(server) > before
+
+
+def _evicted_keys(server: RedisServer) -> int:
+    return int(server.client.info("stats")["evicted_keys"])
+
+
+def _used_memory(server: RedisServer) -> int:
+    return int(server.client.info("memory")["used_memory"])
+
+
+@contextlib.contextmanager
 def killed(server: RedisServer) -> Iterator[None]:
     """It is gone, and comes back empty."""
     server.kill()
@@ -49,15 +81,15 @@ def killed(server: RedisServer) -> Iterator[None]:
 @contextlib.contextmanager
 def restarted(server: RedisServer) -> Iterator[None]:
     """It is ended properly, and comes back empty at once."""
-    server.restart()
     yield
+    server.restart()
 
 
 @contextlib.contextmanager
 def flushed(server: RedisServer) -> Iterator[None]:
     """Somebody empties it."""
-    server.cli("FLUSHALL")
     yield
+    server.cli("FLUSHALL")
 
 
 @contextlib.contextmanager
@@ -103,32 +135,23 @@ def _follow(replica: RedisServer, server: RedisServer) -> None:
         time.sleep(0.01)
 
 
+@contextlib.contextmanager
+def clock_set_back(run: Run) -> Iterator[None]:
+    """The time that it goes by is an hour earlier, and then the right one again."""
+    run.set_clock(-HOUR)
+    yield
+    run.set_clock(0)
+
+
 HARMLESS: Mapping[str, Fault] = {"paused": paused, "full": full}
 """After which the data is as it was."""
 LOSING: Mapping[str, Fault] = {"killed": killed, "restarted": restarted, "flushed": flushed}
 """After which there is none."""
+EVICTING: Mapping[str, Fault] = {"evicted": evicted}
+"""After which some of it is missing."""
 REPLACING: Mapping[str, Fault] = {"saved": saved, "restored": restored, "failed over": failed_over}
 """After which there is some, older or not."""
-
-
-def inject(server: RedisServer, faults: Mapping[str, Fault], rng: random.Random, seconds: float) -> Counter[str]:
-    """Let faults happen, one behind the other; at the end the server is well.
-
-    Args:
-        server: the one that they happen to.
-        faults: by name.
-        rng: chooses.
-        seconds: how long, at least; one fault there is always.
-
-    Returns:
-        How often which of them happened.
-    """
-    happened: Counter[str] = Counter()
-    deadline = time.monotonic() + seconds
-    while not happened or time.monotonic() < deadline:
-        time.sleep(rng.random() * CALM)
-        name = rng.choice(sorted(faults))
-        happened[name] += 1
-        with faults[name](server):
-            time.sleep(rng.random() * LONGEST)
-    return happened
+AT_ONCE = frozenset(
+    {"restarted", "flushed", "evicted", "restored", "failed over", "master killed", "sentinels' master"}
+)
+"""Until they end, all is well: they can also happen while nobody writes, so that nothing covers up what they did."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from diffs.codec import decode
 from diffs.keys import parse_feed
 from diffs.store import get_store
+from diffs.store.cluster import Cluster
+from diffs.store.lines import Lines
 
 from .accounting import Noted, Told
 from .app.models import Journal
@@ -28,8 +31,8 @@ def told(rows: int) -> dict[str, list[Told]]:
 
 def floored(rows: int) -> list[str]:
     """The feeds whose floor was raised."""
-    store = get_store()
-    return [feed for feed in _feeds(rows) if store.client.exists(store.keys.floor(parse_feed(feed)))]
+    keys = get_store().keys
+    return [feed for feed in _feeds(rows) if _ask("EXISTS", keys.floor(parse_feed(feed)))]
 
 
 def _feeds(rows: int) -> list[str]:
@@ -37,10 +40,19 @@ def _feeds(rows: int) -> list[str]:
 
 
 def _diffs_of(feed: str) -> Iterator[Told]:
-    name, store = parse_feed(feed), get_store()
-    for member in store.client.zrange(store.keys.feed(name), 0, -1):
+    name = parse_feed(feed)
+    for member in _ask("ZRANGE", get_store().keys.feed(name), 0, -1):
         change = decode(member)
         if change.actor != SETUP:
             pk = change.row.pk if change.row else int(name.pk or 0)
             is_parent = name.model == "order.parent" and change.row is None
             yield Told(change.id, -pk if is_parent else pk, str(change.actor), change.data.get("text"))
+
+
+def _ask(*command: str | int) -> Any:
+    """Send a command to the server of its key."""
+    client = get_store().client
+    (reply,) = (client if isinstance(client, Cluster) else Lines(client)).trip([command])
+    if isinstance(reply, Exception):
+        raise reply
+    return reply

@@ -41,11 +41,14 @@ class Run:
                 VARIABLE: scenario.to_text(),
             }
         )
+        # This process's, as a run that is given up can't remove anything.
+        self._folder = tempfile.TemporaryDirectory(prefix="diffs-order-", ignore_cleanup_errors=True)
         # Not a pipe, which would be full some time.
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
         self._process = self._programs.start(
             "-m",
             "tests.order.run",
+            self._folder.name,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -71,6 +74,18 @@ class Run:
         """How many ``diffs`` were on the way to Redis, pairs of them ``inversions``, and writers ``killed``."""
         found: dict[str, int] = self._ask("count")
         return found
+
+    def pause(self) -> None:
+        """Have nobody write until `resume`, once Redis has all that was committed."""
+        self._ask("pause")
+
+    def resume(self) -> None:
+        """Have everybody write again."""
+        self._ask("resume")
+
+    def set_clock(self, seconds: float) -> None:
+        """Set the time that Redis goes by, in a scenario that tells it: so many seconds after the right one."""
+        self._ask(f"clock {seconds}")
 
     def finish(self) -> dict[str, Any]:
         """Let it come to its end; what was done."""
@@ -107,6 +122,7 @@ class Run:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._programs.__exit__(kind, error, traceback)
         self._errors.close()
+        self._folder.cleanup()
 
 
 def prove_order(

@@ -1,9 +1,11 @@
 """A run: writers write, clients follow them; obeys what it reads, and says what came of it in lines of JSON.
 
-``python -m tests.order.run``, with what `tests.order.settings` looks for in the environment. It says ``"writing"``;
-behind ``compare`` it has everybody pause and says which rows are wrong, behind ``account`` what became of each change,
-behind ``count`` how many writers were killed, how many diffs were on the way to Redis, and how many pairs of a row's in
-another order than that of their commits, and behind the end of its input how often what was done.
+``python -m tests.order.run FOLDER``, which is for what processes note, with what `tests.order.settings` looks for in the
+environment. It says ``"writing"``; behind ``compare`` it has everybody pause and says which rows are wrong, behind
+``account`` what became of each change, behind ``count`` how many writers were killed, how many diffs were on the way to
+Redis, and how many pairs of a row's in another order than that of their commits, and behind the end of its input how
+often what was done. Behind ``pause`` nobody writes until ``resume``. ``clock -3600`` sets the time that Redis goes by
+to an hour before the right one, where the scenario says that the processes tell it.
 """
 
 from __future__ import annotations
@@ -14,7 +16,6 @@ import json
 import random
 import select
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,8 +32,7 @@ def main() -> None:
     django.setup()
     from .scenario import from_environment
 
-    with tempfile.TemporaryDirectory(prefix="diffs-order-") as folder:
-        _Crew(from_environment(), Path(folder)).run()
+    _Crew(from_environment(), Path(sys.argv[1])).run()
 
 
 class _Crew:
@@ -45,11 +45,15 @@ class _Crew:
 
     def __init__(self, scenario: Any, folder: Path) -> None:
         from .client import follow
+        from .clock import tell_time
         from .crew import Hand, call, new_flag
 
         self._scenario = scenario
         self._handed_over, self._late = folder / "handed-over", folder / "late"
         self._rng = random.Random(scenario.seed)
+        self._offset = new_flag("q", 0)
+        if scenario.tells_time:
+            tell_time(self._offset)
         call(_prepare, scenario.rows)
         self._clients = [Hand(follow, scenario, *pace) for pace in PACES]
         for client in self._clients:
@@ -60,14 +64,21 @@ class _Crew:
 
     def run(self) -> None:
         """Obey."""
-        commands = {"compare": self._compare, "account": self._account, "count": self._count}
+        commands = {
+            "compare": self._compare,
+            "account": self._account,
+            "count": self._count,
+            "pause": self._pause,
+            "resume": self._resume,
+            "clock": self._set_clock,
+        }
         _say("writing")
         while True:
-            kills = self._scenario.kills
+            kills = 0 if self._is_paused else self._scenario.kills
             if not select.select([sys.stdin], [], [], self._rng.expovariate(kills) if kills else None)[0]:
                 self._kill()
-            elif command := sys.stdin.readline().strip():
-                _say(commands[command]())
+            elif words := sys.stdin.readline().split():
+                _say(commands[words[0]](*words[1:]))
             else:
                 break
         _say(self._end())
@@ -90,12 +101,25 @@ class _Crew:
         from .crew import call
         from .relaying import relay
 
-        self._phase.value += 1
-        for writer in self._writers:
-            writer.hear()
+        was_paused = self._is_paused
+        if not was_paused:
+            self._pause()
         if self._scenario.outbox:
             call(relay, self._late)
         yield
+        if not was_paused:
+            self._resume()
+
+    @property
+    def _is_paused(self) -> bool:
+        return bool(self._phase.value % 2)
+
+    def _pause(self) -> None:
+        self._phase.value += 1
+        for writer in self._writers:
+            writer.hear()
+
+    def _resume(self) -> None:
         self._phase.value += 1
 
     def _compare(self) -> list[dict[str, list[str]]]:
@@ -114,6 +138,11 @@ class _Crew:
             late = read_late_diffs(self._late)
             rows = self._scenario.rows
             return dataclasses.asdict(account(call(noted), call(told, rows), late, call(floored, rows)))
+
+    def _set_clock(self, seconds: str) -> float:
+        """The right time is 0."""
+        self._offset.value = round(float(seconds) * 1_000_000)
+        return float(seconds)
 
     def _count(self) -> dict[str, int]:
         from .delays import count_handed_over

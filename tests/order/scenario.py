@@ -29,6 +29,8 @@ class Scenario:
     """Whether each row has one writer only, and the parents none."""
     journal: bool = False
     """Whether each change is noted in the database, in its transaction."""
+    tells_time: bool = False
+    """Whether Redis goes by a time that can be set back, instead of its own."""
     kills: float = 0.0
     """How many writers are killed in a second; others take their place."""
     writers: int = 8

@@ -119,6 +119,18 @@ class Cluster:
         wait_until(lambda: len({_epoch(node) for node in self.nodes}) == 1)
         wait_until(lambda: {_owner(node, slot) for node in self.nodes} == {to.port})
 
+    def hand_over(self, to: RedisServer) -> None:
+        """Have a living master's replica take its place, with all that it has; it is the replica then."""
+        to.cli("CLUSTER", "FAILOVER")
+        wait_until(lambda: all(to.port in {owner[1] for _, _, owner, *_ in _slots(node)} for node in self.nodes))
+        self.wait_until_it_serves()
+        wait_until(lambda: all(_is_settled(node) for node in self.nodes))
+
+    def come_back(self, node: RedisServer) -> None:
+        """Start a killed master again, and wait until it has what whoever took its place has."""
+        node.restart()
+        wait_until(lambda: node.client.info("replication").get("master_link_status") == "up")
+
     def wait_until_it_serves(self) -> None:
         """Wait until every master that runs says that all slots are served, by others that run."""
         running = {node.port for node in self.nodes if node.is_running}
@@ -185,6 +197,11 @@ def _slots(node: RedisServer) -> Sequence[Any]:
 def _owner(node: RedisServer, slot: int) -> int:
     """The port of the slot's master, as a server sees it."""
     return next(int(owner[1]) for first, last, owner, *_ in _slots(node) if first <= slot <= last)
+
+
+def _is_settled(node: RedisServer) -> bool:
+    """Whether it is no replica, or one that has what its master has."""
+    return bool(node.client.info("replication").get("master_link_status", "up") == "up")
 
 
 def _epoch(node: RedisServer) -> str:

@@ -66,6 +66,18 @@ class Watched:
             **by_tls,
         }
 
+    def roles(self) -> tuple[RedisServer, RedisServer]:
+        """Who is the master now, as the sentinels say, and the other one."""
+        pair = self.master, self.replica
+        return pair if self._is_named(self.master) else pair[::-1]
+
+    def is_promoted(self, server: RedisServer) -> bool:
+        """Whether a server is the master now, and all sentinels say so."""
+        # A server that is told another role closes its connections.
+        with contextlib.suppress(redis.ConnectionError):
+            return server.client.info("replication")["role"] == "master" and self._is_named(server)
+        return False
+
     def stop(self) -> None:
         """End all of them."""
         self._stack.close()
@@ -100,6 +112,9 @@ class Watched:
         self._stack.callback(_end, process)
         return port
 
+    def _is_named(self, server: RedisServer) -> bool:
+        return all(_named(port) == server.port for port in self.sentinels)
+
     def _is_ready(self, port: int) -> bool:
         """Whether a sentinel knows the replica and the other sentinels."""
         by_tls = self._certificates.client_options if self._certificates else {}
@@ -110,6 +125,12 @@ class Watched:
             state = client.sentinel_master(NAME)
             return bool(state["num-slaves"] == 1 and state["num-other-sentinels"] == SENTINELS - 1)
         return False
+
+
+def _named(port: int) -> int:
+    """The port of whom a sentinel takes for the master."""
+    with redis.Redis(port=port, socket_timeout=5.0) as sentinel:
+        return int(sentinel.sentinel_get_master_addr_by_name(NAME)[1])
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

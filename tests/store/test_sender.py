@@ -115,6 +115,17 @@ def senders() -> list[threading.Thread]:
 # Batches
 
 
+def test_p7_of_two_threads_that_hand_over_in_the_wrong_order_the_later_commit_is_sent_last(
+    make: Make, store: Store, patient: None
+) -> None:
+    made = make(store)
+    members = {version: Encoder("update", version, bytes(4), {}).own() for version in (5, 7, 9)}
+    for version in (7, 5, 9):
+        made.put([Entry(feed(), members[version], store.mark(feed().name.shard))])
+    assert made.drain()
+    assert [stored.member for stored in read_all(store).stored] == [members[5], members[7], members[9]]
+
+
 @pytest.mark.usefixtures("patient")
 def test_diffs_wait_for_more_and_leave_in_one_trip_in_their_order(
     make: Make, store: Store, monkeypatch: pytest.MonkeyPatch
@@ -509,13 +520,13 @@ def test_signal_handler_may_save_in_the_middle_of_handing_over(
 
     def with_signal() -> bool:
         monkeypatch.setattr(made, "_is_full", is_full)
-        put(made, b"by a signal handler")
+        put(made, b"by signal")
         return is_full()
 
     monkeypatch.setattr(made, "_is_full", with_signal)
     put(made, b"a")
     assert made.drain()
-    assert notes.members == [b"by a signal handler", b"a"]
+    assert notes.members == [b"by signal", b"a"]
     assert (made._count, made._size) == (0, 0)
 
 

@@ -42,21 +42,11 @@ def running(watched: Watched, store: Store, tmp_path: Path) -> Iterator[Race]:
         yield happening
 
 
-def promoted(watched: Watched) -> bool:
-    """Whether the replica is the master now, and the sentinels say so."""
-    return role(watched.replica) == "master" and all(_named(port) == watched.replica.port for port in watched.sentinels)
-
-
 def role(server: RedisServer) -> str | None:
     # A server that is told another role closes its connections.
     with contextlib.suppress(redis.ConnectionError):
         return str(server.client.info("replication")["role"])
     return None
-
-
-def _named(port: int) -> int:
-    with redis.Redis(port=port) as sentinel:
-        return int(sentinel.sentinel_get_master_addr_by_name(NAME)[1])
 
 
 def test_master_that_the_sentinels_name_is_the_server(watched: Watched, settings: Any) -> None:
@@ -73,7 +63,7 @@ def test_master_that_is_replaced_while_it_lives_is_left_for_the_new_one(watched:
     add(store, 1)
     with redis.Redis(port=watched.sentinels[0]) as sentinel:
         sentinel.execute_command("SENTINEL", "FAILOVER", NAME)
-    wait_for(lambda: promoted(watched))
+    wait_for(lambda: watched.is_promoted(watched.replica))
     wait_for(lambda: role(watched.master) == "slave")
     wait_for(lambda: store.raise_floors(Floors()))
     cursor = cursor_now(store)
@@ -94,7 +84,7 @@ def test_p4_diff_that_a_promoted_replica_lacks_is_not_passed_over(watched: Watch
     ahead = cursor_now(store)
     watched.master.kill()
     watched.replica.resume()
-    wait_for(lambda: promoted(watched))
+    wait_for(lambda: watched.is_promoted(watched.replica))
     wait_for(lambda: store.raise_floors(Floors()))
     add(store, 3)
     assert [refusal(store, cursor) for cursor in (behind, ahead)] == ["reset", "reset"]
@@ -107,7 +97,7 @@ def test_p4_dead_master_whose_replica_lacks_the_last_writes_is_noticed(running: 
     running.go_on(100)
     watched.master.kill()
     watched.replica.resume()
-    wait_for(lambda: promoted(watched))
+    wait_for(lambda: watched.is_promoted(watched.replica))
     running.go_on()
     assert running.refused > 0
     running.end()

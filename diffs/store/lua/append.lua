@@ -186,11 +186,13 @@ for feed = 2, feeds + 1 do
         dropped = math.max(dropped, last_skipped)
       end
     end
+    -- Where Redis's time was set back, what is kept counts from where the clock stands.
+    local lifetime = math.ceil((2 * window + clock - now) / 1000)
     -- The floor may be higher already, and must not sink.
     if dropped and (tonumber(redis.call('GET', KEYS[floors])) or 0) < dropped then
-      redis.call('SET', KEYS[floors], dropped, 'PX', math.ceil(window / 500))
+      redis.call('SET', KEYS[floors], dropped, 'PX', lifetime)
     end
-    redis.call('PEXPIRE', key, math.ceil(window / 500))
+    redis.call('PEXPIRE', key, lifetime)
     redis.pcall('PUBLISH', key, timestamp - 1)
   end
 end

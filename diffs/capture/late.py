@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -38,6 +39,8 @@ from .locking import locked, prepare
 from .members import TooLarge, members_of
 from .numbering import numbered
 from .present import visible_data
+
+logger = logging.getLogger("diffs")
 
 LOCKED_AT_ONCE = 200
 LOCK_MILLISECONDS = 2000
@@ -221,7 +224,13 @@ def _gone(using: str, wanted: _Wanted, into: Replacement) -> None:
 def _reading(wanted: _Wanted, instance: models.Model) -> list[Entry] | None:
     """The diffs that hold a row as it is now; ``None`` where it doesn't say all that the late ones did."""
     registration = wanted.registration
-    data = visible_data(registration, instance)
+    try:
+        data = visible_data(registration, instance)
+    except DatabaseError:
+        raise
+    except Exception:
+        logger.exception("%s: a hook fails where a diff came late; old cursors will be refused.", registration.label)
+        return None
     if data is None or not wanted.names <= data.keys():
         return None
     action: Action = CREATE if wanted.is_created else UPDATE

@@ -26,6 +26,8 @@ logger = logging.getLogger("diffs")
 AT_ONCE = 500
 SWEEP_SECONDS = 10.0
 """How often a process that commits looks for what others have left."""
+SWEEP_ROWS = 100
+"""A commit waits for it."""
 SWEEP_GRACE = 5.0
 """What is younger is probably being sent, in seconds."""
 
@@ -100,11 +102,11 @@ def sweep(using: str) -> None:
 
 def _sweep(using: str) -> None:
     try:
-        relayed = relay(using, grace=SWEEP_GRACE)
+        relayed = relay(using, limit=SWEEP_ROWS, grace=SWEEP_GRACE)
     except Exception:
         logger.exception("What others have left in the outbox can't be sent; this is tried again.")
         return
-    if relayed.rows == AT_ONCE and not relayed.left:
+    if relayed.rows == SWEEP_ROWS and not relayed.left:
         # There is more.
         _next_sweep[using] = 0.0
 

@@ -207,6 +207,31 @@ def test_p4_what_can_t_be_read_again_refuses_old_cursors(held: Held, recording: 
         list(draft.diffs.since(cursor))
 
 
+def test_p4_a_hook_that_fails_while_rows_are_read_again_refuses_its_own_feeds_alone(
+    held: Held, recording: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = [Score.objects.create(name=text, points=1) for text in "ab"]
+    cursors = [score.diffs.cursor for score in scores]
+    with held, transaction.atomic():
+        for score in scores:
+            score.points = 2
+            score.save()
+    for score in Score.objects.all():
+        score.points = 3
+        score.save()
+
+    def fails_for_a(score: Score, dirty_fields: dict[str, Any], created: bool = False) -> dict[str, Any]:
+        if score.name == "a":
+            raise ValueError("No.")
+        return {"created": created, "now": {"points": score.points}, "before": dirty_fields}
+
+    monkeypatch.setattr(Score, "serialize_diff", fails_for_a)
+    assert held.let_go() == {"late": 2, "refused": 1, "replaced": 1}
+    with pytest.raises(CursorExpired):
+        list(scores[0].diffs.since(cursors[0]))
+    assert [diff.data["now"] for diff in scores[1].diffs.since(cursors[1])] == [{"points": 3}] * 2
+
+
 @pytest.mark.parametrize("mark", [UNKNOWN, Cursor("another0", 10**15)], ids=["no mark", "mark of lost data"])
 def test_p7_what_may_have_come_late_is_read_again(held: Held, recording: Recording, mark: Cursor) -> None:
     question = Question.objects.create(text="Why?")

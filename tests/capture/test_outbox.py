@@ -13,6 +13,7 @@ from django.db.models.signals import post_delete, post_save, pre_save
 
 import diffs
 from diffs.capture import late, outbox, relay, sending, versions
+from diffs.capture.touching import touch_everything
 from diffs.errors import ConfigurationError, CursorExpired, MemberError, StoreUnavailable
 from diffs.feed import feed_of
 from diffs.models import OutboxItem
@@ -474,3 +475,14 @@ def test_p6_a_commit_that_sends_what_others_left_reads_what_came_late_together(
         assert relay.relay("default").late == 100
     assert rows() == 0
     assert [[dict(diff.data) for diff in feed_of(question)] for question in questions] == [[{"votes": 1}]] * 100
+
+
+def test_a_migration_before_the_outbox_has_its_table_refuses_everything_all_the_same(recording: Recording) -> None:
+    with connection.schema_editor() as editor:
+        editor.delete_model(OutboxItem)
+    try:
+        touch_everything("default")
+    finally:
+        with connection.schema_editor() as editor:
+            editor.create_model(OutboxItem)
+    assert recording.floors() == {"*"}

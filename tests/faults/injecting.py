@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,6 @@ LONGEST = 2.5
 """How long a fault lasts at most, in seconds; longer than a client of Redis waits."""
 CALM = 1.0
 """How long nothing happens between two, at most."""
-PATIENCE = 20.0
-"""How long a replica may take to follow, in seconds."""
 ROOM = 10_000
 """How much memory is missed, in bytes."""
 HOUR = 3600.0
@@ -114,25 +111,17 @@ def restored(server: RedisServer) -> Iterator[None]:
 def failed_over(server: RedisServer) -> Iterator[None]:
     """Its replica is promoted, which lacks the last writes; it follows that, and is promoted in its turn."""
     with RedisServer(server.kind) as replica:
-        _follow(replica, server)
-        replica.cli("REPLICAOF", "NO", "ONE")
+        replica.follow(server)
+        replica.take_over()
         yield
-        _follow(server, replica)
-        server.cli("REPLICAOF", "NO", "ONE")
+        server.follow(replica)
+        server.take_over()
 
 
 def _restart_with_copy(server: RedisServer) -> None:
     server.restart()
     # The next time it is to come back empty.
     Path(server.socket.parent, "dump.rdb").unlink()
-
-
-def _follow(replica: RedisServer, server: RedisServer) -> None:
-    replica.cli("REPLICAOF", "127.0.0.1", server.port)
-    deadline = time.monotonic() + PATIENCE
-    while replica.client.info("replication")["master_link_status"] != "up":
-        assert time.monotonic() < deadline, "The replica doesn't follow."
-        time.sleep(0.01)
 
 
 @contextlib.contextmanager

@@ -16,9 +16,9 @@ from tests.servers import RedisServer
 
 from .proof import prove_delivery
 
-SECONDS = 5.0
+SECONDS = 4.0
 WRITERS = {"postgresql": 8, "sqlite": 3}
-KILLS = 15
+KILLS = 10
 # `make chaos` runs both for longer.
 FLUSHES = {"postgresql": ["commit"], "sqlite": ["background"]}
 

@@ -13,7 +13,7 @@ from tests.servers import RedisServer
 from .injecting import EVICTING, LOSING, REPLACING
 from .proof import prove_refusals
 
-SECONDS = 6.0
+SECONDS = 5.0
 WRITERS = {"postgresql": 8, "sqlite": 3}
 # `make chaos` runs them for longer.
 MODES: dict[str, dict[str, dict[str, Any]]] = {

@@ -13,7 +13,7 @@ from tests.order.proof import prove_order
 from tests.order.scenario import Scenario
 from tests.servers import MariaDb, RedisServer, ServerMissing, mariadb_database
 
-SECONDS = 2.0
+SECONDS = 1.5
 INVERSIONS = 10
 
 pytestmark = pytest.mark.slow

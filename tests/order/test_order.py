@@ -13,7 +13,7 @@ from tests.order.proof import ROUND, Run, prove_order
 from tests.order.scenario import Scenario
 from tests.servers import RedisServer
 
-SECONDS = 2.0
+SECONDS = 1.5
 PATIENCE = 90.0
 INVERSIONS = 10
 WRITERS = {"postgresql": 8, "sqlite": 3}

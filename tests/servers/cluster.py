@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any
@@ -26,6 +27,8 @@ CONFIG = {
     "repl-ping-replica-period": "1",
     "repl-diskless-sync": "yes",
 }
+HANDOVER_SECONDS = 6.0
+"""After so many a server has given up to take over."""
 SLOTS = REDIS_CLUSTER_HASH_SLOTS
 
 
@@ -121,8 +124,20 @@ class Cluster:
 
     def hand_over(self, to: RedisServer) -> None:
         """Have a living master's replica take its place, with all that it has; it is the replica then."""
-        to.cli("CLUSTER", "FAILOVER")
-        wait_until(lambda: all(to.port in {owner[1] for _, _, owner, *_ in _slots(node)} for node in self.nodes))
+        asked = float("-inf")
+
+        def has_taken_over() -> bool:
+            nonlocal asked
+            if all(to.port in {owner[1] for _, _, owner, *_ in _slots(node)} for node in self.nodes):
+                return True
+            # It gives up by itself, and doesn't begin before it has heard from a master that has just come back.
+            if time.monotonic() > asked + HANDOVER_SECONDS:
+                with contextlib.suppress(redis.ResponseError):
+                    to.cli("CLUSTER", "FAILOVER")
+                    asked = time.monotonic()
+            return False
+
+        wait_until(has_taken_over)
         self.wait_until_it_serves()
         wait_until(lambda: all(_is_settled(node) for node in self.nodes))
 

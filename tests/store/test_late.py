@@ -173,6 +173,13 @@ def test_p7_where_too_much_came_since_everything_may_be_late(learned: Store) -> 
     assert late(learned, early) == [(5, 0)]
 
 
+def test_more_is_looked_at_where_many_come_at_once(learned: Store) -> None:
+    early = [entry(learned, 5, pk=f"mine {number}") for number in range(60)]
+    for start in range(0, 2400, 600):
+        late(learned, *(entry(learned, 7, pk=start + number) for number in range(600)))
+    assert late(learned, *early) == []
+
+
 def test_p7_who_finds_a_shard_empty_begins_it_and_so_notices_that_it_lost_data(
     store: Store, client: redis.Redis, clock: Clock
 ) -> None:

@@ -21,8 +21,9 @@
 -- What one call removes of a feed at the most, unless it adds half as many.
 local TRIM = 1000
 local CHUNK = 1000
--- So many members are looked at: less than a millisecond.
+-- So many members are looked at, which takes less than a millisecond; for each that is appended, a few.
 local LOOKBACK = 2000
+local LOOKBACK_EACH = 40
 -- From here on versions are the database's: see capture/versions.py.
 local DATABASE = 4000000000000000
 
@@ -69,7 +70,7 @@ if not is_quiet then
   end
 
   -- What was appended to a feed since the mark; nil where that can't be told.
-  local function appended_since(key, floor, model, window)
+  local function appended_since(key, floor, model, window, most)
     if ARGV[3] ~= epoch then
       return nil
     end
@@ -82,16 +83,16 @@ if not is_quiet then
     if since < clock - window or (floor and since < (tonumber(redis.call('GET', floor)) or 0)) then
       return nil
     end
-    local found = redis.pcall('ZREVRANGEBYSCORE', key, '+inf', since + 1, 'LIMIT', 0, LOOKBACK + 1)
+    local found = redis.pcall('ZREVRANGEBYSCORE', key, '+inf', since + 1, 'LIMIT', 0, most + 1)
     if found.err then
       return {}
     end
-    return #found <= LOOKBACK and found or nil
+    return #found <= most and found or nil
   end
 
   -- A function that tells of a feed's members which version is ahead of them; nil where none is.
-  ahead_in = function(key, floor, model, window)
-    local newer = appended_since(key, floor, model, window)
+  ahead_in = function(key, floor, model, window, count)
+    local newer = appended_since(key, floor, model, window, math.max(LOOKBACK, LOOKBACK_EACH * count))
     if newer and #newer == 0 then
       return nil
     end
@@ -123,7 +124,7 @@ for feed = 2, feeds + 1 do
   local first = position + 5
   local most = math.max(TRIM, 2 * count)
   floors = floors + (bound and 1 or 0)
-  local ahead = ahead_in and ahead_in(key, bound and KEYS[floors], model, window)
+  local ahead = ahead_in and ahead_in(key, bound and KEYS[floors], model, window, count)
   -- What would go at once isn't added: a repeated call would add it again, behind what came after it.
   local skipped = bound and math.max(count - bound, 0) or 0
   timestamp, position, number = timestamp + skipped, first + skipped, number + skipped

@@ -187,8 +187,8 @@ def decode(member: bytes) -> Change:
 
 
 def version_of(member: bytes) -> int:
-    """A member's version."""
-    return int.from_bytes(member[1:8], "big")
+    """A member's version; 0 of what is too short to be one."""
+    return int.from_bytes(member[1:8], "big") if len(member) >= HEAD_LENGTH else 0
 
 
 def with_version(member: bytes, version: int) -> bytes:

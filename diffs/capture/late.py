@@ -16,9 +16,11 @@ by now.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from django.db import DatabaseError, connections, models, transaction
@@ -39,7 +41,9 @@ from .present import visible_data
 
 LOCKED_AT_ONCE = 200
 LOCK_MILLISECONDS = 2000
-"""How long PostgreSQL waits for a row; other databases as long as they are told to."""
+"""How long PostgreSQL waits for a row, and altogether for rows in vain; other databases as long as they are told to."""
+LEAST_MILLISECONDS = 10
+"""How long it waits for each row when that is over."""
 
 counts: Counter[str] = Counter()
 """What became of late diffs in this process: how many were ``late``; ``replaced`` by a reading of their row,
@@ -81,7 +85,8 @@ class _Wanted:
         self.actor = change.actor if change.actor is not None else self.actor
         self.feeds[late.entry.feed] = None
         if change.action == DELETE and not late.version:
-            self.deletions.append(late.entry)
+            # Who creates the row anew comes after this mark, if the row isn't found.
+            self.deletions.append(late.entry._replace(since=mark(late.entry.feed.name)))
 
     @property
     def parent_feeds(self) -> list[FeedRef]:
@@ -113,9 +118,10 @@ def replace(using: str, late: Sequence[Late]) -> Replacement:
     by_model: dict[type[models.Model], list[_Wanted]] = {}
     for wanted in _wanted(late, replacement.floors):
         by_model.setdefault(wanted.registration.model, []).append(wanted)
+    patience = LOCK_MILLISECONDS
     for model, listed in by_model.items():
         for start in range(0, len(listed), LOCKED_AT_ONCE):
-            _read(using, model, listed[start : start + LOCKED_AT_ONCE], replacement)
+            patience = _read(using, model, listed[start : start + LOCKED_AT_ONCE], replacement, patience)
     return replacement
 
 
@@ -138,26 +144,40 @@ def _wanted(late: Sequence[Late], floors: Floors) -> Iterable[_Wanted]:
     return found.values()
 
 
-def _read(using: str, model: type[models.Model], listed: Sequence[_Wanted], into: Replacement) -> None:
+def _read(
+    using: str, model: type[models.Model], listed: Sequence[_Wanted], into: Replacement, patience: int
+) -> int:
     """Read rows that nobody else has locked together, and wait for each of the others alone.
 
     Whoever holds several locks must not wait for another: the one who has that may wait for these.
+
+    Returns:
+        What is left of the patience, in milliseconds.
     """
     features = connections[using].features
     rest = list(listed)
     if len(listed) > 1 and (features.has_select_for_update_skip_locked or not features.has_select_for_update):
-        rest = _read_locked(using, model, listed, into, skips=features.has_select_for_update)
+        rest = _read_locked(using, model, listed, into, patience, skips=features.has_select_for_update)
     for wanted in rest:
+        begin = time.monotonic()
         try:
-            if _read_locked(using, model, [wanted], into):
+            if _read_locked(using, model, [wanted], into, patience):
                 _gone(using, wanted, into)
         except DatabaseError:  # the row stays locked for too long, or the database is in trouble
             counts["refused"] += 1
             into.floors.add(Floors(wanted.feeds))
+            patience = max(LEAST_MILLISECONDS, patience - int(1000 * (time.monotonic() - begin)))
+    return patience
 
 
 def _read_locked(
-    using: str, model: type[models.Model], listed: Sequence[_Wanted], into: Replacement, *, skips: bool = False
+    using: str,
+    model: type[models.Model],
+    listed: Sequence[_Wanted],
+    into: Replacement,
+    patience: int,
+    *,
+    skips: bool = False,
 ) -> list[_Wanted]:
     """Read rows under a lock.
 
@@ -166,8 +186,7 @@ def _read_locked(
     """
     made: list[Entry] = []
     missing: list[_Wanted] = []
-    with transaction.atomic(using=using):
-        _wait_briefly(using)
+    with transaction.atomic(using=using), _waiting_briefly(using, patience):
         prepare(using, model)
         rows = models.QuerySet(model, using=using).filter(pk__in=[wanted.pk for wanted in listed])
         found = {row.pk: row for row in locked(rows, skips=skips)}
@@ -194,8 +213,7 @@ def _gone(using: str, wanted: _Wanted, into: Replacement) -> None:
     if not wanted.deletions:
         counts["superseded"] += 1
         return
-    again = [entry._replace(since=mark(entry.feed.name)) for entry in wanted.deletions]
-    entries, row = numbered(using, again, None)
+    entries, row = numbered(using, wanted.deletions, None)
     into.entries.extend(entries)
     into.rows.extend(row)
 
@@ -228,8 +246,21 @@ def _reading(wanted: _Wanted, instance: models.Model) -> list[Entry] | None:
     ]
 
 
-def _wait_briefly(using: str) -> None:
+@contextlib.contextmanager
+def _waiting_briefly(using: str, milliseconds: int) -> Iterator[None]:
+    """Wait no longer for locks; a transaction that goes on behind the block waits as long as before."""
     connection = connections[using]
-    if connection.vendor == "postgresql":
+    if connection.vendor != "postgresql":
+        yield
+        return
+    before = None
+    with connection.cursor() as cursor:
+        if connection.savepoint_ids:
+            cursor.execute("SELECT current_setting('lock_timeout')")
+            (before,) = cursor.fetchone()
+        cursor.execute(f"SET LOCAL lock_timeout = {milliseconds}")
+    yield
+    # An error takes it back by itself.
+    if before is not None:
         with connection.cursor() as cursor:
-            cursor.execute(f"SET LOCAL lock_timeout = {LOCK_MILLISECONDS}")
+            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [before])

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from diffs.errors import MemberError
-from diffs.store import Entry, Floors, Receipt, get_store
+from diffs.store import Entry, Floors, Receipt, get_store, in_order
 
 from . import outbox
 from .numbering import stamped
@@ -73,7 +73,7 @@ def relay(using: str, *, limit: int = AT_ONCE, grace: float = 0.0, above: int = 
     items = outbox.oldest(using, limit, grace=grace, above=above)
     sent = late = refused = left = 0
     for run in _runs(items):
-        outcome = get_store().write([*itertools.chain(*run.entries)], run.floors or None, keeps=True)
+        outcome = get_store().write(in_order([*itertools.chain(*run.entries)]), run.floors or None, keeps=True)
         parts = list(outcome.split(run.entries))
         settle([(Receipt(using, settle, (item.row,)), part) for item, part in zip(run.items, parts, strict=True)])
         left += sum(not part.is_complete for part in parts)

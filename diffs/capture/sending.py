@@ -48,47 +48,62 @@ def send(
         logger.exception("There is no server for diffs: changes get none.")
         return
     if outcome is not None and (outcome.late or rows):
-        when_free(using, functools.partial(settle, [(receipt, outcome)]), functools.partial(_refuse, outcome.late))
+        settle([(receipt, outcome)])
 
 
 def settle(told: Sequence[tuple[Receipt, Outcome]]) -> None:
-    """Replace what came late, and remove from the outbox what Redis has; never raises.
+    """Replace what came late, and remove from the outbox what Redis has, once the database can be used; never raises.
 
     Args:
         told: what became of what was sent.
     """
-    delivered: dict[str, list[int]] = defaultdict(list)
-    for receipt, outcome in told:
-        is_settled = _replace(receipt, outcome.late) if outcome.late else True
-        if is_settled and outcome.is_complete:
-            delivered[receipt.using] += receipt.rows
-    for using, rows in delivered.items():
+    by_database: dict[str, list[tuple[Receipt, Outcome]]] = defaultdict(list)
+    for each in told:
+        by_database[each[0].using].append(each)
+    for using, listed in by_database.items():
+        refuse = functools.partial(_refuse, [one for _, outcome in listed for one in outcome.late])
         try:
-            outbox.delete(using, rows)
-        except Exception:  # what stays is sent again, which changes nothing
-            logger.exception("What Redis has could not be removed from the outbox.")
-    if threading.current_thread().name == SENDER:
-        for using in {receipt.using for receipt, _ in told}:
+            when_free(using, functools.partial(_settle, using, listed), refuse)
+        except Exception:  # the database can't be reached
+            logger.exception("What became of diffs can't be noted: old cursors will be refused for what came late.")
+            refuse()
+        if threading.current_thread().name == SENDER:
             connections[using].close()
 
 
-def _replace(receipt: Receipt, listed: Sequence[Late]) -> bool:
+def _settle(using: str, told: Sequence[tuple[Receipt, Outcome]]) -> None:
+    late_by_tries: dict[int, list[Late]] = defaultdict(list)
+    for receipt, outcome in told:
+        if outcome.late:
+            late_by_tries[receipt.tries] += outcome.late
+    is_kept = any(receipt.rows for receipt, _ in told)
+    unsettled = {tries for tries, listed in late_by_tries.items() if not _replace(using, listed, tries, is_kept)}
+    delivered: list[int] = []
+    for receipt, outcome in told:
+        if outcome.is_complete and not (outcome.late and receipt.tries in unsettled):
+            delivered += receipt.rows
+    try:
+        outbox.delete(using, delivered)
+    except Exception:  # what stays is sent again, which changes nothing
+        logger.exception("What Redis has could not be removed from the outbox.")
+
+
+def _replace(using: str, listed: Sequence[Late], tries: int, is_kept: bool) -> bool:
     """Send a later reading in the place of late diffs; whether nothing of them has to be tried again."""
-    if receipt.tries >= MOST_TRIES:
+    if tries >= MOST_TRIES:
         return _refuse(listed)
     try:
-        replacement = late.replace(receipt.using, listed)
+        replacement = late.replace(using, listed)
     except Exception:
         logger.exception("Diffs came late, and their rows can't be read again: old cursors will be refused.")
         return _refuse(listed)
-    send(
-        receipt.using,
-        replacement.entries,
-        replacement.floors or None,
-        replacement.rows,
-        tries=receipt.tries + 1,
-    )
-    return True
+    floors = replacement.floors
+    is_refused = True
+    if floors and is_kept:
+        # Until they are raised, nothing but the late diffs' own rows of the outbox tells of them.
+        is_refused, floors = get_store().raise_floors(floors), Floors()
+    send(using, replacement.entries, floors or None, replacement.rows, tries=tries + 1)
+    return is_refused
 
 
 def _refuse(listed: Sequence[Late]) -> bool:

@@ -283,7 +283,7 @@ def _outbox_findings(outboxes: Sequence[Waiting]) -> Iterator[Finding]:
     for waiting in outboxes:
         if waiting.rows is None:
             yield Finding(
-                "outbox",
+                "outbox-table",
                 f"The outbox of the database {waiting.database!r} can't be read.",
                 f"Run manage.py migrate diffs --database {waiting.database}.",
             )

@@ -1,6 +1,6 @@
 """Redis: the only room that imports its client."""
 
-from .batch import Entry, FeedRef, Floors, Late, Outcome, Receipt
+from .batch import Entry, FeedRef, Floors, Late, Outcome, Receipt, in_order
 from .news import Ear, News
 from .process import close_store, drain, get_store, hand_over, mark
 from .reading import Known, Page, Read, Stored
@@ -32,5 +32,6 @@ __all__ = [
     "drain",
     "get_store",
     "hand_over",
+    "in_order",
     "mark",
 ]

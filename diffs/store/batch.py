@@ -36,6 +36,21 @@ class Entry(NamedTuple):
     """How many bytes of the member name its row; 0 where it is the one that the feed is named after."""
 
 
+def in_order(entries: Sequence[Entry]) -> Sequence[Entry]:
+    """Diffs of several commits that leave in one call, each row's by version: what is late is looked for in feeds only.
+
+    Two threads may hand over in another order than they committed in.
+    """
+    newest: dict[tuple[FeedName, bytes], bytes] = {}
+    for feed, member, since, named in entries:
+        if since is not None:
+            row, version = (feed.name, member[12 : 12 + named]), member[1:8]
+            if newest.get(row, b"") > version:
+                return sorted(entries, key=lambda entry: entry.member[1:8])
+            newest[row] = version
+    return entries
+
+
 class Late(NamedTuple):
     """A diff that came after one of the same row with a higher version, and so was not appended."""
 

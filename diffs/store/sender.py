@@ -18,7 +18,7 @@ from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from .batch import Entry, Floors, Outcome, Receipt
+from .batch import Entry, Floors, Outcome, Receipt, in_order
 from .ending import before_end
 from .outage import IN_OUTBOX, NOT_KEPT
 from .store import Store
@@ -260,7 +260,9 @@ class Sender:
                 break
             items.append(item)
             count, size = count + item.diffs, size + item.size
-        entries = [entry for item in items for entry in item.entries]
+        entries: Sequence[Entry] = [entry for item in items for entry in item.entries]
+        if len(items) > 1:
+            entries = in_order(entries)
         outcome = Outcome()
         try:
             outcome = self._store.write(entries, items[0].floors, keeps=items[0].is_kept)

@@ -68,10 +68,11 @@ class Store:
         try:
             if floors:
                 is_floored = self.raise_floors(floors)
-            return self.append(entries, keeps=keeps)._replace(is_floored=is_floored)
+            outcome = self.append(entries, keeps=keeps)
+            return outcome._replace(is_floored=is_floored and outcome.is_floored)
         except Exception:
             logger.exception("Diffs could not be handed to Redis; old cursors will be refused.")
-            self.raise_floors(Floors(entry.feed for entry in entries))
+            is_floored = self.raise_floors(Floors(entry.feed for entry in entries)) and is_floored
             return Outcome(is_floored=is_floored)
 
     def append(self, entries: Iterable[Entry], *, keeps: bool = False) -> Outcome:
@@ -130,9 +131,10 @@ class Store:
                 self._refusing = False
                 logger.warning("Redis takes diffs again.")
         # A server that takes no floors either, such as a replica, is away: that has a line of its own in the log.
-        if (not refused or self.raise_floors(refused)) and refusal is not None:
+        is_floored = not refused or self.raise_floors(refused)
+        if is_floored and refusal is not None:
             self._log_refusal(refusal)
-        return Outcome(late, unsent)
+        return Outcome(late, unsent, is_floored)
 
     def raise_floors(self, floors: Floors) -> bool:
         """Refuse all cursors handed out before; never raises for the server.
@@ -160,7 +162,14 @@ class Store:
         if not self.marks:
             self._learn_marks()
         if self.marks.lacks(shard):
-            self._note([shard], self.raise_if_failed(self.run([self._floor_call(shard, [], [])])))
+            try:
+                replies = self.run([self._floor_call(shard, [], [])])
+            except StoreUnavailable as error:
+                # The next of many marks is not to wait as long.
+                if error.__cause__ is not None:
+                    self._outage.begin(error.__cause__)
+                raise
+            self._note([shard], self.raise_if_failed(replies))
         return self.marks.of(shard)
 
     def _learn_marks(self) -> None:

@@ -241,6 +241,25 @@ def test_p7_a_deletion_that_may_have_come_late_is_left_out_where_the_row_is_ther
     assert [(diff.action, diff.data["name"]) for diff in Author.diffs.for_object(pk)] == [("create", "b")] * 2
 
 
+def test_p7_a_deletion_that_is_told_all_the_same_comes_before_a_creation_that_overtook_it(
+    held: Held, recording: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    author = Author.objects.create(name="a")
+    pk = author.pk
+    with held:
+        author.delete()
+    original = late._gone
+
+    def gone(*arguments: Any) -> None:
+        if not Author.objects.filter(pk=pk).exists():
+            Author.objects.create(pk=pk, name="b")
+        original(*arguments)
+
+    monkeypatch.setattr(late, "_gone", gone)
+    assert held.let_go(UNKNOWN)["late"] == 2
+    assert "delete" not in [diff.action for diff in Author.diffs.for_object(pk)]
+
+
 def test_p7_after_a_floor_nobody_takes_what_was_dropped_for_absent(held: Held, recording: Recording) -> None:
     question = Question.objects.create(text="Why?")
     with held:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from django.db import close_old_connections, connection, models, transaction
 
+from diffs.capture import late, sending
+from diffs.store import Entry
+from diffs.store.marks import UNKNOWN
 from tests.testapp.models import Choice, Question, Tag
+
+from .held import Held
 
 PATIENCE = 20.0
 
@@ -82,3 +89,42 @@ def test_two_transactions_that_change_a_row_and_add_to_the_other_s_both_succeed(
         thread.join(PATIENCE)
     assert errors == []
     assert Choice.objects.count() == 2
+
+
+def test_rows_read_again_in_a_transaction_leave_it_as_patient_as_it_was(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.DIFFS_SETTINGS = {**settings.DIFFS_SETTINGS, "flush": "commit", "use_transactions": False}
+    question = Question.objects.create(text="parent")
+    hand_over = sending.hand_over
+
+    def overtaken(entries: list[Entry], floors: Any, receipt: Any) -> Any:
+        sent = [entry._replace(since=UNKNOWN) for entry in entries] if not receipt.tries else entries
+        return hand_over(sent, floors, receipt)
+
+    monkeypatch.setattr(sending, "hand_over", overtaken)
+    before = late.counts["replaced"]
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL lock_timeout = '7s'")
+        Question.objects.filter(pk=question.pk).update(votes=1)
+        assert late.counts["replaced"] == before + 1
+        cursor.execute("SHOW lock_timeout")
+        assert cursor.fetchone() == ("7s",)
+
+
+def test_rows_that_stay_locked_are_waited_for_once_when_they_are_to_be_read_again(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.DIFFS_SETTINGS = {**settings.DIFFS_SETTINGS, "flush": "commit", "versions": "database"}
+    monkeypatch.setattr(late, "LOCK_MILLISECONDS", 500)
+    questions = [Question.objects.create(text="parent") for _ in range(20)]
+    held = Held(monkeypatch)
+    with held:
+        Question.objects.update(votes=1)
+    with transaction.atomic():
+        list(Question.objects.select_for_update())
+        found: list[dict[str, int]] = []
+        begin = time.monotonic()
+        assert elsewhere(lambda: found.append(held.let_go(UNKNOWN))) == []
+        assert time.monotonic() - begin < 20 * 0.5 / 2
+    assert found == [{"late": len(questions), "refused": len(questions)}]

@@ -12,11 +12,12 @@ from django.db.models.functions import Now
 from django.db.models.signals import post_delete, post_save, pre_save
 
 import diffs
-from diffs.capture import outbox, relay, sending, versions
-from diffs.errors import ConfigurationError, CursorExpired, MemberError
+from diffs.capture import late, outbox, relay, sending, versions
+from diffs.errors import ConfigurationError, CursorExpired, MemberError, StoreUnavailable
 from diffs.feed import feed_of
 from diffs.models import OutboxItem
-from diffs.store import Entry, Floors, close_store, drain, outage
+from diffs.store import Entry, Floors, Store, close_store, drain, outage
+from diffs.store.sender import Sender
 from diffs.testing import registered
 from tests.servers import RedisServer
 from tests.testapp.models import Author, Choice, Question, Tag
@@ -124,6 +125,60 @@ def test_p7_what_was_overtaken_while_it_waited_is_read_again(held: Held, recordi
     assert (folded["votes"], folded["text"]) == (2, "How?")
 
 
+def test_p6_a_late_diff_stays_until_the_floors_in_its_place_are_raised(
+    held: Held, recording: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    question = Question.objects.create(text="Why?")
+    cursor = question.diffs.cursor
+    with held:
+        Question.objects.update(votes=1)
+    Question.objects.update(votes=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(late, "visible_data", lambda *_: None)
+        patch.setattr(Store, "_repair", _is_away)
+        patch.setattr(outage.Outage, "begin", lambda *_: None)
+        held.let_go()
+    assert rows() == 1
+    assert [diff.data for diff in question.diffs.since(cursor)] == [{"votes": 2}]
+    assert relay.relay("default").late == 1
+    assert rows() == 0
+
+
+def test_p6_diffs_of_a_key_of_another_type_stay_until_floors_are_raised(
+    recording: Recording, redis_client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    question = Question.objects.create(text="Why?")
+    (key,) = redis_client.scan_iter(f"*feed:{name(question)}")
+    redis_client.delete(key)
+    redis_client.set(key, "something else")
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "_repair", _is_away)
+        patch.setattr(outage.Outage, "begin", lambda *_: None)
+        Question.objects.update(votes=1)
+    assert rows() == 1
+    assert relay.relay("default").left == 0
+    assert rows() == 0
+
+
+def _is_away(*_: Any) -> None:
+    raise StoreUnavailable("Redis can't be reached.")
+
+
+def test_p7_a_deletion_that_was_put_back_behind_the_row_s_creation_anew_is_sent_before_it(
+    held: Held, recording: Recording
+) -> None:
+    author = Author.objects.create(name="a")
+    pk = author.pk
+    with held:
+        author.delete()
+        (deletion,) = held.entries
+        OutboxItem.objects.all().delete()
+        Author.objects.create(pk=pk, name="b")
+    outbox.put("default", [deletion], None)
+    assert relay.relay("default").late == 0
+    assert [diff.action for diff in Author.diffs.for_object(pk)] == ["create", "delete", "create"]
+
+
 def test_p7_after_lost_data_what_waits_is_read_again(held: Held, recording: Recording, redis_client: Any) -> None:
     question = Question.objects.create(text="Why?")
     with held:
@@ -133,6 +188,23 @@ def test_p7_after_lost_data_what_waits_is_read_again(held: Held, recording: Reco
     cursor = question.diffs.cursor
     assert relay.relay("default").late == 1
     assert [diff.data for diff in question.diffs.since(cursor)] == [{"votes": 2}]
+
+
+def test_p7_a_deletion_that_keeps_its_version_is_sent_before_what_came_after_it(
+    held: Held, recording: Recording
+) -> None:
+    author = Author.objects.create(name="a")
+    pk = author.pk
+    with held:
+        author.delete()
+        (entry,) = held.entries
+        OutboxItem.objects.all().delete()
+        Author.objects.create(pk=pk, name="b")
+        # As if it had been sent without knowing what the feed holds.
+        outbox.put("default", [entry], None)
+    recording.forget()
+    relay.relay("default")
+    assert [diff.action for diff in Author.diffs.for_object(pk)] == ["delete", "create"]
 
 
 def test_p6_what_waited_for_half_a_window_refuses_old_cursors_instead(held: Held, recording: Recording) -> None:
@@ -359,6 +431,28 @@ def test_backlog_tells_how_much_waits_and_since_when(held: Held, recording: Reco
     assert dt.timedelta(seconds=89) < lag < dt.timedelta(seconds=120)
 
 
+def test_p6_a_commit_that_sends_by_itself_uses_the_database_when_it_is_done(
+    recording: Recording, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.DIFFS_SETTINGS = {**settings.DIFFS_SETTINGS, "outbox": True, "flush": "background"}
+    question = Question.objects.create(text="Why?")
+    # As at the process's end, or where no thread can be had.
+    monkeypatch.setattr(Sender, "_start", lambda _: False)
+    close_store()
+    states: list[bool] = []
+    delete = outbox.delete
+
+    def deleted(*arguments: Any) -> None:
+        states.append(connection.get_autocommit())
+        delete(*arguments)
+
+    monkeypatch.setattr(outbox, "delete", deleted)
+    with transaction.atomic():
+        Question.objects.filter(pk=question.pk).update(votes=1)
+    assert (states, rows()) == ([True], 0)
+    assert [dict(diff.data) for diff in feed_of(question)][1:] == [{"votes": 1}]
+
+
 def test_diffs_in_the_background_leave_the_outbox_too(recording: Recording, settings: Any) -> None:
     settings.DIFFS_SETTINGS = {**settings.DIFFS_SETTINGS, "outbox": True, "flush": "background"}
     questions = [Question.objects.create(text="Why?") for _ in range(20)]
@@ -366,3 +460,17 @@ def test_diffs_in_the_background_leave_the_outbox_too(recording: Recording, sett
     assert drain()
     assert rows() == 0
     assert [[diff.action for diff in feed_of(question)] for question in questions] == [["create", "update"]] * 20
+
+
+def test_p6_a_commit_that_sends_what_others_left_reads_what_came_late_together(
+    held: Held, recording: Recording, redis_client: Any, django_assert_max_num_queries: Any
+) -> None:
+    questions = [Question.objects.create(text="Why?") for _ in range(100)]
+    with held:
+        for question in questions:
+            Question.objects.filter(pk=question.pk).update(votes=1)
+    redis_client.flushall()
+    with django_assert_max_num_queries(250):
+        assert relay.relay("default").late == 100
+    assert rows() == 0
+    assert [[dict(diff.data) for diff in feed_of(question)] for question in questions] == [[{"votes": 1}]] * 100

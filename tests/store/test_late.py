@@ -11,7 +11,7 @@ from diffs.errors import StoreUnavailable
 from diffs.store import Entry, FeedRef, Floors, Store
 from diffs.store.marks import UNKNOWN, Marks
 
-from .feeds import WINDOW, Clock, feed, neighbours, read_all
+from .feeds import WINDOW, Clock, cursor_now, feed, neighbours, read_all, refusal
 
 pytestmark = pytest.mark.store
 
@@ -138,6 +138,15 @@ def test_p7_after_a_clearing_or_a_raised_floor_everything_may_be_late(learned: S
         assert late(learned, early) == [(5, 0)]
         assert late(learned, entry(learned, 5)) == []
         learned.clear(feed())
+
+
+def test_p4_what_a_bound_leaves_out_of_a_call_with_late_ones_refuses_who_was_up_to_date(learned: Store) -> None:
+    bounded = feed(bound=2)
+    late(learned, *(entry(learned, 1, pk=pk, to=bounded) for pk in (1, 2)))
+    cursor = cursor_now(learned, bounded)
+    entries = [entry(learned, 5, pk=pk, to=bounded)._replace(since=UNKNOWN) for pk in range(4)]
+    assert late(learned, *entries) == [(5, 0), (5, 0)]
+    assert refusal(learned, cursor, bounded) == "reset"
 
 
 def test_p7_what_was_captured_a_window_ago_may_be_late(learned: Store, clock: Clock) -> None:

@@ -14,6 +14,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from diffs.errors import StoreUnavailable
+from diffs.keys import SHARDS
 from diffs.store import Entry, Floors, Read, Store, Upkeep, batch, outage
 from tests.servers import RedisServer
 
@@ -81,6 +82,18 @@ def test_p6_thousand_appends_to_a_hung_server_wait_once(
     assert [refusal(store, cursor, of) for cursor, of in zip(cursors, (one, other), strict=True)] == ["reset", None]
     add(store, 5000)
     assert numbers(read_all(store)) == [5000]
+    wait_for(lambda: not recovery_threads())
+
+
+def test_p6_marks_of_shards_without_data_wait_once_for_a_hung_server(store: Store, own_server: RedisServer) -> None:
+    store.mark("00")
+    own_server.pause()
+    begin = time.monotonic()
+    for shard in SHARDS[1:]:
+        with pytest.raises(StoreUnavailable):
+            store.mark(shard)
+    assert time.monotonic() - begin < 5
+    own_server.resume()
     wait_for(lambda: not recovery_threads())
 
 

@@ -13,7 +13,21 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from diffs.store import Entry, Floors, Outcome, Read, Store, close_store, drain, get_store, hand_over, outage, sender
+from diffs.codec import Encoder, version_of
+from diffs.store import (
+    Entry,
+    FeedRef,
+    Floors,
+    Outcome,
+    Read,
+    Store,
+    close_store,
+    drain,
+    get_store,
+    hand_over,
+    outage,
+    sender,
+)
 from diffs.store.sender import Sender
 from tests.servers import RedisServer
 
@@ -101,6 +115,17 @@ def senders() -> list[threading.Thread]:
 # Batches
 
 
+def test_p7_of_two_threads_that_hand_over_in_the_wrong_order_the_later_commit_is_sent_last(
+    make: Make, store: Store, patient: None
+) -> None:
+    made = make(store)
+    members = {version: Encoder("update", version, bytes(4), {}).own() for version in (5, 7, 9)}
+    for version in (7, 5, 9):
+        made.put([Entry(feed(), members[version], store.mark(feed().name.shard))])
+    assert made.drain()
+    assert [stored.member for stored in read_all(store).stored] == [members[5], members[7], members[9]]
+
+
 @pytest.mark.usefixtures("patient")
 def test_diffs_wait_for_more_and_leave_in_one_trip_in_their_order(
     make: Make, store: Store, monkeypatch: pytest.MonkeyPatch
@@ -120,6 +145,22 @@ def test_diffs_wait_for_more_and_leave_in_one_trip_in_their_order(
     assert made.drain()
     assert trips == [1]
     assert numbers(read_all(store)) == list(range(100))
+
+
+@pytest.mark.usefixtures("patient")
+def test_p7_what_two_threads_hand_over_in_the_wrong_order_is_put_in_order(make: Make, store: Store) -> None:
+    one, two = neighbours(2)
+    mark = store.mark(one.name.shard)
+
+    def diff(version: int, to: FeedRef = one) -> Entry:
+        return Entry(to, Encoder("update", version, b"nnnn", {"n": version}).own(), mark)
+
+    made = make(store)
+    made.put([diff(7), diff(6, two)])
+    made.put([diff(5), diff(9, two)])
+    assert made.drain()
+    assert [version_of(stored.member) for stored in read_all(store, one).stored] == [5, 7]
+    assert [version_of(stored.member) for stored in read_all(store, two).stored] == [6, 9]
 
 
 def test_diffs_leave_by_themselves(make: Make, store: Store) -> None:
@@ -479,13 +520,13 @@ def test_signal_handler_may_save_in_the_middle_of_handing_over(
 
     def with_signal() -> bool:
         monkeypatch.setattr(made, "_is_full", is_full)
-        put(made, b"by a signal handler")
+        put(made, b"by signal")
         return is_full()
 
     monkeypatch.setattr(made, "_is_full", with_signal)
     put(made, b"a")
     assert made.drain()
-    assert notes.members == [b"by a signal handler", b"a"]
+    assert notes.members == [b"by signal", b"a"]
     assert (made._count, made._size) == (0, 0)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from diffs.capture import transaction
+from diffs.capture import sending
 from diffs.errors import CursorExpired
 from diffs.store import Entry, hand_over
 from tests.commands.conftest import Ran, Run, run
@@ -36,11 +36,11 @@ def state(tmp_path: Path) -> str:
 def untold(where: Callable[[Entry], bool] = lambda entry: True) -> Iterator[None]:
     """What is committed in this block never reaches the feeds, as if the process had died; or only some of it does."""
 
-    def lose(entries: Any, floors: Any = None) -> None:
+    def lose(entries: Any, floors: Any = None, receipt: Any = None) -> None:
         hand_over([entry for entry in entries if not where(entry)], floors)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(transaction, "hand_over", lose)
+        patch.setattr(sending, "hand_over", lose)
         yield
 
 

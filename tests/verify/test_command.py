@@ -140,7 +140,7 @@ def test_diff_that_arrives_while_it_settles_is_no_difference() -> None:
     question = Question.objects.create(text="What is life?")
     held: list[Any] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("diffs.capture.transaction.hand_over", lambda entries, floors: held.extend(entries))
+        patch.setattr("diffs.capture.sending.hand_over", lambda entries, *_: held.extend(entries))
         Question.objects.update(votes=1)
     hands = Hands(lambda: get_store().append(held))
     run = verification(hands)
@@ -155,7 +155,7 @@ def test_value_that_goes_to_and_fro_is_no_difference() -> None:
 
     def hold(votes: int) -> None:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("diffs.capture.transaction.hand_over", lambda entries, floors: held.extend(entries))
+            patch.setattr("diffs.capture.sending.hand_over", lambda entries, *_: held.extend(entries))
             Question.objects.update(votes=votes)
 
     def go_on() -> None:

@@ -25,12 +25,12 @@ KILLED = """
 import os, signal
 import django
 django.setup()
-from diffs.capture import transaction
+from diffs.capture import sending
 from tests.testapp.models import Choice
-def die(entries, floors=None):
+def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 choice = Choice.objects.get(pk={pk})
-transaction.hand_over = die
+sending.hand_over = die
 {change}
 """
 
@@ -146,7 +146,7 @@ def test_objects_that_are_written_at_full_speed_are_in_order(
             # A busy machine takes its time.
             ran = verify("--settle", "3s", "--batch-size", "3", *arguments)
             assert ran.error is None, ran.out
-            counts.append(int(ran.out.split()[0]))
+            counts.append(int(ran.out.split()[0].replace(",", "")))
     assert min(counts) >= 4
     written = []
     for writer in writers:
@@ -182,4 +182,4 @@ def test_memory_does_not_grow_with_the_objects(tmp_path: Any, settings: Any) -> 
     settings.DIFFS_SETTINGS = {**settings.DIFFS_SETTINGS, "max_bulk_diffs": 100_000}
     few = Watched(1_000, tmp_path / "few").peak()
     many = Watched(8_000, tmp_path / "many").peak()
-    assert many < few * 1.3 + 1_000_000, f"{few:,} and {many:,} bytes"
+    assert many < few * 1.3 + 2_000_000, f"{few:,} and {many:,} bytes"

@@ -127,6 +127,7 @@ for feed = 2, feeds + 1 do
   -- What would go at once isn't added: a repeated call would add it again, behind what came after it.
   local skipped = bound and math.max(count - bound, 0) or 0
   timestamp, position, number = timestamp + skipped, first + skipped, number + skipped
+  local last_skipped, late_before = timestamp - 1, #late
   local failed = false
   while position <= last do
     local added
@@ -180,12 +181,18 @@ for feed = 2, feeds + 1 do
     if skipped > 0 then
       -- In a repeated call, what is there already stands where it stood.
       dropped = (tonumber(redis.call('ZRANGE', key, -bound, -bound, 'WITHSCORES')[2]) or timestamp) - 1
+      if #late > late_before then
+        -- Those that weren't added leave their places to what is older than what was skipped.
+        dropped = math.max(dropped, last_skipped)
+      end
     end
+    -- Where Redis's time was set back, what is kept counts from where the clock stands.
+    local lifetime = math.ceil((2 * window + clock - now) / 1000)
     -- The floor may be higher already, and must not sink.
     if dropped and (tonumber(redis.call('GET', KEYS[floors])) or 0) < dropped then
-      redis.call('SET', KEYS[floors], dropped, 'PX', math.ceil(window / 500))
+      redis.call('SET', KEYS[floors], dropped, 'PX', lifetime)
     end
-    redis.call('PEXPIRE', key, math.ceil(window / 500))
+    redis.call('PEXPIRE', key, lifetime)
     redis.pcall('PUBLISH', key, timestamp - 1)
   end
 end

@@ -23,7 +23,8 @@ prepare(windows)
 local floor = tick(1)
 for index = 1, feeds do
   local feed, key = KEYS[2 * index], KEYS[2 * index + 1]
-  redis.call('SET', key, floor, 'PX', math.ceil(tonumber(ARGV[3 + 2 * index]) / 500))
+  -- Where Redis's time was set back, what is kept counts from where the clock stands.
+  redis.call('SET', key, floor, 'PX', math.ceil((2 * tonumber(ARGV[3 + 2 * index]) + clock - now) / 1000))
   if ARGV[3] == '1' then
     redis.call('UNLINK', feed)
   end

@@ -1,7 +1,7 @@
 """A run: writers write, clients follow them; obeys what it reads, and says what came of it in lines of JSON.
 
-``python -m tests.order.run FOLDER``, where its processes note things, with what `tests.order.settings` looks for in the
-environment. It says ``"writing"``; behind ``compare`` it has everybody pause and says which rows are wrong, behind
+``python -m tests.order.run FOLDER``, which is for what processes note, with what `tests.order.settings` looks for in
+the environment. It says ``"writing"``; behind ``compare`` it has everybody pause and says which rows are wrong, behind
 ``account`` what became of each change, behind ``count`` how many writers were killed, how many diffs were on the way to
 Redis, and how many pairs of a row's in another order than that of their commits, and behind the end of its input how
 often what was done. Behind ``pause`` nobody writes until ``resume``. ``clock -3600`` sets the time that Redis goes by

@@ -111,7 +111,12 @@ class Run:
 
     def __enter__(self) -> Run:
         self._programs.__enter__()
-        assert self._hear() == "writing"
+        try:
+            assert self._hear() == "writing"
+        except BaseException:
+            # Given up while it begins.
+            self.__exit__(None, None, None)
+            raise
         return self
 
     def __exit__(

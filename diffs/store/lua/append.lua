@@ -188,7 +188,7 @@ for feed = 2, feeds + 1 do
       end
     end
     -- Where Redis's time was set back, what is kept counts from where the clock stands.
-    local lifetime = math.ceil((2 * window + clock - now) / 1000)
+    local lifetime = math.ceil(window / 500) + math.floor((clock - now) / 1000)
     -- The floor may be higher already, and must not sink.
     if dropped and (tonumber(redis.call('GET', KEYS[floors])) or 0) < dropped then
       redis.call('SET', KEYS[floors], dropped, 'PX', lifetime)

@@ -24,7 +24,8 @@ local floor = tick(1)
 for index = 1, feeds do
   local feed, key = KEYS[2 * index], KEYS[2 * index + 1]
   -- Where Redis's time was set back, what is kept counts from where the clock stands.
-  redis.call('SET', key, floor, 'PX', math.ceil((2 * tonumber(ARGV[3 + 2 * index]) + clock - now) / 1000))
+  local lifetime = math.ceil(tonumber(ARGV[3 + 2 * index]) / 500) + math.floor((clock - now) / 1000)
+  redis.call('SET', key, floor, 'PX', lifetime)
   if ARGV[3] == '1' then
     redis.call('UNLINK', feed)
   end

@@ -159,7 +159,7 @@ def _feed(text: str, *rest: Any) -> FeedRef:
 
 def _insert(connection: Any, payload: bytes) -> int:
     operations, quote = connection.ops, connection.ops.quote_name
-    placeholder = operations.binary_placeholder_sql(payload) if connection.vendor == "mysql" else "%s"
+    placeholder = "_binary %s" if connection.vendor == "mysql" else "%s"
     statement = f"INSERT INTO {quote(TABLE)} ({quote('payload')}) VALUES ({placeholder})"
     returns = connection.vendor == "postgresql"
     if returns:

@@ -109,9 +109,12 @@ def changed(instance: models.Model, columns: Iterable[Column], before: Mapping[s
         columns = _replaced(every, held, before)
     for column in columns:
         value = held.get(column.attname, DEFERRED)
-        if value is DEFERRED:
-            continue
         old = before.get(column.attname, DEFERRED)
+        if value is DEFERRED:
+            # Where the database doesn't give back what an expression came to, Django 6 lets go of the field in a save.
+            if old is not DEFERRED:
+                found[column] = value_of(before, column.attname)
+            continue
         if is_custom:
             doubtful.append(column)
         elif type(value) is type(old) and type(value) in column.comparable and value == old:

@@ -56,9 +56,9 @@ async def test_p4_stream_that_begins_before_the_damage_has_a_reset(notices: Feed
     async with Stream(NOTICE, str(before)) as client:
         await client.live()
         last = notices.append()
-        await client.count(1)
+        # What is behind the damage may be refused a second time, with what came meanwhile.
+        await client.until(lambda: client.diffs == [last] or [each.name for each in client.events][1:] == ["reset"])
 
-        assert client.diffs == [last]
         assert client.events[0].name == "reset"
 
 

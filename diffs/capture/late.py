@@ -74,9 +74,8 @@ class _Wanted:
     is_created: bool = False
     has_moved: bool = False
     """Whether a late diff may have taken the row from one parent to another."""
-    actor: str | None = None
-    feeds: dict[FeedRef, None] = dataclasses.field(default_factory=dict)
-    """That get what the row holds."""
+    feeds: dict[FeedRef, str | None] = dataclasses.field(default_factory=dict)
+    """Those that get what the row holds, each with the actor of its last late diff."""
     deletions: list[Entry] = dataclasses.field(default_factory=list)
     """Those that may have come in time."""
 
@@ -85,8 +84,7 @@ class _Wanted:
         self.names |= names
         self.is_created = self.is_created or change.action != UPDATE
         self.has_moved = self.has_moved or (change.action == UPDATE and _may_move(self.registration, names))
-        self.actor = change.actor if change.actor is not None else self.actor
-        self.feeds[late.entry.feed] = None
+        self.feeds[late.entry.feed] = change.actor
         if change.action == DELETE and not late.version:
             # Who creates the row anew comes after this mark, if the row isn't found.
             self.deletions.append(late.entry._replace(since=mark(late.entry.feed.name)))
@@ -240,19 +238,20 @@ def _reading(wanted: _Wanted, instance: models.Model) -> list[Entry] | None:
     if registration.serialize_hook is None:
         many = [field.name for field in registration.many_to_many if len(data.get(field.name, ())) > settings.max_m2m]
     row = Row(registration.label, pks.wire(registration.model, wanted.pk))
+    few = {name: data[name] for name in data if name not in many}
     try:
-        own, foreign = members_of(
-            action, {name: data[name] for name in data if name not in many}, many, row, actor=wanted.actor
-        )
+        members = {actor: members_of(action, few, many, row, actor=actor) for actor in {*wanted.feeds.values()}}
     except TooLarge:
         return None
     name = registration.feed(wanted.pk).name
-    return [
-        Entry(feed, own, mark(feed.name))
-        if feed.name == name
-        else Entry(feed, foreign, mark(feed.name), len(foreign) - len(own))
-        for feed in wanted.feeds
-    ]
+    made = []
+    for feed, actor in wanted.feeds.items():
+        own, foreign = members[actor]
+        is_own = feed.name == name
+        made.append(
+            Entry(feed, own if is_own else foreign, mark(feed.name), 0 if is_own else len(foreign) - len(own))
+        )
+    return made
 
 
 @contextlib.contextmanager

@@ -12,6 +12,9 @@ from diffs.diff import Action
 from .context import current_actor
 from .versions import provisional
 
+NOW: Any = object()
+"""In the place of an actor: whoever makes changes now."""
+
 
 class TooLarge(Exception):
     """There is no room, even without any value."""
@@ -23,7 +26,7 @@ def members_of(
     omitted: Collection[str] = (),
     row: Row | None = None,
     *,
-    actor: str | None = None,
+    actor: str | None = NOW,
 ) -> tuple[bytes, bytes]:
     """Make the members of a change; the largest values are left out until the rest fits, and their fields named.
 
@@ -32,7 +35,7 @@ def members_of(
         data: the changed fields' values, as `Encoder` takes them.
         omitted: fields that have changed as well.
         row: the changed object, where the change goes to other feeds than the object's own.
-        actor: who did it; whoever does it now unless given.
+        actor: who did it; `NOW` unless given.
 
     Returns:
         What goes into the object's own feed, and what into others; that is empty without `row`.
@@ -42,7 +45,7 @@ def members_of(
         TooLarge: the names alone, with the actor and the primary key, are too much.
     """
     version, nonce = provisional(), new_nonce()
-    actor = current_actor() if actor is None else actor
+    actor = current_actor() if actor is NOW else actor
     while True:
         encoder = Encoder(action, version, nonce, data, actor, omitted)
         own, foreign = encoder.own(), b"" if row is None else encoder.foreign(row)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from django.db import models
+from django.db import DatabaseError, models
 from django.db.models.base import DEFERRED
 
 from diffs.diff import CREATE, UPDATE
+from diffs.errors import ConfigurationError
 from diffs.registration import Registration
 from diffs.store import Entry
 
@@ -45,7 +47,9 @@ def save_table_for(original: Callable[..., bool]) -> Callable[..., bool]:
             try:
                 _saved(_Write(self, written, raw, updated, alias, update_fields))
             except Exception:
-                _refuse(written, alias)
+                # What a transaction that has failed wrote is rolled back.
+                with contextlib.suppress(DatabaseError, ConfigurationError):
+                    _refuse(written, alias)
                 raise
             return updated
 

@@ -93,7 +93,7 @@ def _fold(before: Rows) -> tuple[Rows, set[str]]:
         if handover.floors:
             everything = before.keys() if handover.floors.everything else ()
             unknown.update(everything, handover.floors.models, (name.model for name in handover.floors.feeds))
-        for feed, member in handover.entries:
+        for feed, member, *_ in handover.entries:
             table = rows.setdefault(feed.name.model, {})
             change = decode(member)
             if change.action == DELETE:

@@ -120,10 +120,10 @@ def when_free(using: str, function: Callable[[], Any], otherwise: Callable[[], A
         otherwise: is called instead where nobody says when that will be.
     """
     connection = connections[using]
-    if connection.in_atomic_block or connection.get_autocommit():
-        function()
-    elif getattr(connection, MANUAL, False):
+    if (connection.in_atomic_block and connection.needs_rollback) or getattr(connection, MANUAL, False):
         otherwise()
+    elif connection.in_atomic_block or connection.get_autocommit():
+        function()
     else:
         # Django is about to call what waits for the commit.
         waiting: list[Any] = connection.run_on_commit
